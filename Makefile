@@ -1,0 +1,38 @@
+# Every target builds the one virtual environment when it is missing or out of date.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test test-slow test-browser lint bench clean
+
+demo: $(READY)
+	$(BIN)/frostline demo spam --out studies/spam
+
+test: lint
+	$(BIN)/pytest
+
+test-browser: $(READY)
+	$(BIN)/pytest -m browser
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/check_start.py
+
+# torch goes first and alone: asked for by another package it may come as a CUDA build of several gigabytes.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) studies .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,71 @@
+"""Every error a user can cause, and the sentence it prints.
+
+    FrostlineError
+    ├── BadInputError            something given to frostline cannot be used; exit code 2
+    │   ├── DataError            a file, a row, a column, an image, a split
+    │   ├── ModelError           a model folder, a factory, a weights file
+    │   ├── PlanError            a freeze plan or a pattern
+    │   ├── FloorError           a floor that cannot be read
+    │   └── StudyError           a study folder that cannot be made, resumed or read
+    └── FrozenPartChanged        the freeze was broken: the evidence is worthless
+
+A sentence says what was asked, what was found where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class FrostlineError(Exception):
+    """Base of everything frostline raises on purpose."""
+
+
+class BadInputError(FrostlineError):
+    """Something given to frostline cannot be used. The command line exits with 2."""
+
+
+class DataError(BadInputError):
+    """A file, a row, a column, an image or a split cannot be used."""
+
+
+class ModelError(BadInputError):
+    """A model folder, a factory or a weights file cannot be used."""
+
+
+class PlanError(BadInputError):
+    """A freeze plan or one of its patterns cannot be used."""
+
+
+class FloorError(BadInputError):
+    """A floor cannot be read."""
+
+
+class StudyError(BadInputError):
+    """A study folder cannot be made, resumed or read."""
+
+
+class FrozenPartChanged(FrostlineError):
+    """A frozen tensor is not what it was: whatever was measured is worthless."""
+
+    def __init__(self, names: Sequence[str], during: str) -> None:
+        self.names = tuple(names)
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        super().__init__(
+            f"{names[0]!r}{more} is frozen but changed during {during}. "
+            "Look for code that writes parameters or buffers directly, or for a second optimizer."
+        )
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that was not found: the nearest known one, else all of them.
+
+    >>> suggestion("lable", ["label", "text"])
+    "Did you mean 'label'?"
+    >>> suggestion("x", ["label", "text"])
+    'There is: label, text.'
+    """
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"There is: {', '.join(names)}."

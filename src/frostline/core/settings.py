@@ -1,0 +1,95 @@
+"""What a study is asked: checked once, written to `study.toml`, read back from it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from frostline.core.errors import StudyError, suggestion
+from frostline.core.records import Record
+
+
+class Settings(Record):
+    """Everything that decides a study's result. A relative path is relative to where frostline runs."""
+
+    model: str
+    """Folder of a transformers model, or `module:function`."""
+    data: str
+    weights: str | None = None
+    positive: str | None = None
+    floors: tuple[str, ...] = ()
+    plans: str = "depths"
+    """`depths`, or patterns: `embeddings,encoder.layer[:3];*.bias`."""
+    text_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    split_column: str | None = None
+    image_size: int | None = Field(None, ge=1)
+    train_share: float = Field(0.5, gt=0, lt=1)
+    stop_share: float = Field(0.1, gt=0, lt=1)
+    select_share: float = Field(0.2, gt=0, lt=1)
+    test_share: float = Field(0.2, gt=0, lt=1)
+    epochs: int = Field(5, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+    patience: int = Field(2, ge=1)
+    seed: int = 0
+
+    @classmethod
+    def checked(cls, **values: object) -> Settings:
+        """Settings from what a user gave; what is None keeps its default.
+
+        Raises:
+            StudyError: A setting is unknown or out of range.
+
+        >>> Settings.checked(model="minilm", data="sms.csv", epochs=None).epochs
+        5
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise StudyError(_first_complaint(error)) from error
+
+    def to_toml(self) -> str:
+        """The settings that are set, one a line.
+
+        >>> print(Settings(model="minilm", data="sms.csv").to_toml().splitlines()[1])
+        model = "minilm"
+        """
+        # A JSON string, number, list of strings or boolean is also valid TOML.
+        values = self.model_dump(mode="json")
+        lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value not in (None, [])]
+        return "\n".join(["# What this study was asked. `frostline search study.toml` runs it again.", *lines, ""])
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a TOML file, checked."""
+    return Settings.checked(**read_toml(path))
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The settings in a TOML file, not yet checked: options on the command line may still override them.
+
+    Raises:
+        StudyError: The file is missing, or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"The study file {path} cannot be read ({error.strerror}). Give an existing file.") from error
+    except ValueError as error:
+        raise StudyError(f"The study file {path} is not valid TOML ({error}). Correct that line.") from error
+
+
+def _first_complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {name!r}. {suggestion(name, Settings.model_fields)}"
+    if first["type"] == "missing":
+        return f"--{name} is missing. Give it on the command line or in the study file."
+    return f"The setting {name} is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}."
