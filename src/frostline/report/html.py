@@ -1,0 +1,76 @@
+"""The offline page: one file, no request to anywhere, charts drawn from the data inside it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from frostline.core.records import StudyRecord, Verdict
+from frostline.report.view import build_view
+
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "templates/charts.js")
+"""In the order they build on each other."""
+
+
+def render_html(study: StudyRecord, verdict: Verdict) -> str:
+    """Draw the report of a study.
+
+    Nothing in the page is fetched, and its content security policy lets only the three scripts
+    named here run, each by its hash: a label or a file name can never become code.
+
+    Args:
+        study: All evidence.
+        verdict: The answer to it.
+
+    Returns:
+        The whole page. It depends on the two records alone, neither on the clock nor on the machine.
+    """
+    view = build_view(study, verdict)
+    scripts = tuple(map(_text, _SCRIPTS))
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            view=view,
+            policy=_policy(scripts),
+            style=Markup(_text("templates/style.css")),  # noqa: S704 - our own file, holds no user text
+            scripts=tuple(map(Markup, scripts)),
+            charts={figure.id: figure.data for figure in view.figures},
+            notices=_text("vendor/NOTICES.txt"),
+        )
+    )
+
+
+def _policy(scripts: tuple[str, ...]) -> str:
+    hashes = (f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts)
+    return (
+        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("frostline.report"),
+        autoescape=True,
+        finalize=_keep_units,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _keep_units(value: object) -> object:
+    # A number must not lose its unit at the end of a line. Markup is our own and holds no numbers.
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
+
+
+@cache
+def _text(path: str) -> str:
+    return files("frostline.report").joinpath(path).read_text(encoding="utf-8")

@@ -1,0 +1,141 @@
+"""Everything the page shows, as plain data: a function of the evidence and the verdict alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frostline.core.records import StudyRecord, Verdict
+from frostline.report import figures, sections, words
+from frostline.report.parts import Figure, Mark, Table
+from frostline.report.plan_view import PlanView, build_plan_view
+from frostline.report.verdict_view import VerdictView, build_verdict_view
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One number to see first."""
+
+    title: str
+    value: str
+    detail: str
+    mark: Mark = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView:
+    """One report."""
+
+    name: str
+    created: str
+    model: str
+    source: str
+    command: str
+    facts: tuple[Fact, ...]
+    verdict: VerdictView
+    plan: PlanView
+    depth: Figure
+    curves: Figure
+    contenders: Figure
+    without_overlap: Table | None
+    beside: Table
+    differences: Table
+    who: tuple[tuple[str, str], ...]
+    """What each contender is, in words."""
+    costs: Figure
+    proof: Table
+    splits: Table
+    classes: Table
+    audit: Table
+    notes: tuple[str, ...]
+    openings: Table
+    settings: Table
+    environment: Table
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The charts, in the order of the page."""
+        return self.depth, self.curves, self.contenders, self.costs
+
+
+def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
+    """Put a study and its verdict into words, tables and figures.
+
+    Args:
+        study: All evidence.
+        verdict: The answer to it.
+
+    Returns:
+        Everything both renderings show.
+    """
+    task = study.data.task
+    other = next((label for label in task.labels if label != task.positive), None) if task.positive else None
+    clean = study.test_without_overlap
+    caption = "The same without the test examples that also stand in an earlier split"
+    return ReportView(
+        name=study.name,
+        created=study.created,
+        model=study.model,
+        source=study.data.source,
+        command=study.command,
+        facts=_facts(study),
+        verdict=build_verdict_view(verdict, other),
+        plan=build_plan_view(study),
+        depth=figures.depth_figure(study),
+        curves=figures.curves_figure(study),
+        contenders=figures.contenders_figure(study),
+        without_overlap=figures.contenders_table(clean, study.choice.candidate, caption) if clean else None,
+        beside=sections.beside_table(study),
+        differences=sections.differences_table(study),
+        who=tuple((result.name, result.sentence) for result in study.test),
+        costs=figures.costs_figure(study),
+        proof=sections.proof_table(study),
+        splits=sections.splits_table(study.data),
+        classes=sections.classes_table(study.data),
+        audit=sections.audit_table(study.data),
+        notes=study.data.notes,
+        openings=sections.openings_table(study),
+        settings=sections.settings_table(study),
+        environment=sections.environment_table(study),
+    )
+
+
+def _facts(study: StudyRecord) -> tuple[Fact, ...]:
+    return _plan_fact(study), _metric_fact(study), _cost_fact(study), _proof_fact(study)
+
+
+def _plan_fact(study: StudyRecord) -> Fact:
+    chosen = study.candidate(study.choice.candidate)
+    trains = words.percent(chosen.trainable_share)
+    return Fact(
+        "Chosen plan",
+        f"{len(chosen.frozen)} of {len(study.blocks)} blocks frozen",
+        f"{chosen.id}; {trains} of the parameters train",
+    )
+
+
+def _metric_fact(study: StudyRecord) -> Fact:
+    metric, tested = study.choice.metric, study.result(study.choice.candidate, "test")
+    title = f"{words.metric_name(metric)} on the test split"
+    estimate = None if tested is None else tested.measures.metrics.get(metric)
+    if estimate is None or estimate.value is None:
+        return Fact(title, words.UNDEFINED, estimate.undefined if estimate else "not measured")
+    return Fact(
+        title,
+        words.estimate_value(metric, estimate),
+        f"95 % interval {words.estimate_interval(metric, estimate)}",
+    )
+
+
+def _cost_fact(study: StudyRecord) -> Fact:
+    cost = study.cost
+    took = f"{words.flops(cost.search_flops)} in {words.duration(cost.seconds_s)}"
+    if not cost.full_finetune_flops:
+        return Fact("Cost of the search", words.flops(cost.search_flops), words.duration(cost.seconds_s))
+    return Fact("Cost of the search", f"{cost.search_flops / cost.full_finetune_flops:.2f} full fine-tunes", took)
+
+
+def _proof_fact(study: StudyRecord) -> Fact:
+    proof = study.run_of(study.choice.candidate).proof
+    if proof.holds:
+        return Fact("Freeze proof", "holds", f"{words.count(proof.frozen_tensors)} tensors bit-identical", "good")
+    return Fact("Freeze proof", "broken", "see the freeze proof below", "bad")
