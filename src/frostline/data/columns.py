@@ -1,0 +1,164 @@
+"""Which column holds what: named by the user, or told from names and contents and said aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from frostline.core.errors import DataError
+from frostline.data.tables import Table
+
+GivenName = Literal["train", "validation", "test"]
+
+LABEL_NAMES = ("label", "labels", "class", "target", "category", "y", "intent", "sentiment")
+TEXT_NAMES = (
+    *("text", "sentence", "message", "content", "question", "review"),
+    *("comment", "body", "document", "utterance", "sms", "tweet"),
+)
+GIVEN_NAMES: Mapping[str, GivenName] = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""What files, folders and cells may call the splits that a user gives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnNames:
+    """What the user named; None where nothing was."""
+
+    text: str | None = None
+    label: str | None = None
+    group: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What is read."""
+
+    text: str
+    label: str
+    group: str | None = None
+    split: str | None = None
+    notes: tuple[str, ...] = ()
+    """How each column came to be chosen."""
+
+
+def choose_columns(table: Table, named: ColumnNames, *, whole: bool) -> Columns:
+    """Settle which columns of a table are read.
+
+    A column that the user named is taken. Otherwise a known name decides, then whether only one
+    column is left, then (for the text alone) which column holds the longest values.
+
+    Args:
+        table: The table, or the training table of several.
+        named: What the user named.
+        whole: True when the table holds all data, so that a column may tell the splits.
+
+    Raises:
+        DataError: A named column does not exist, two roles fall on one column, or a column cannot be told.
+
+    >>> table = Table(name="m.csv", columns=("id", "label", "sms"), rows=[["1", "ham", "hello"]], numbers=[2])
+    >>> choose_columns(table, ColumnNames(), whole=True).notes
+    ("text column: 'sms' (guessed from its name)", "label column: 'label' (guessed from its name)")
+    """
+    for name in (named.text, named.label, named.group, named.split):
+        if name is not None:
+            table.position(name)
+    split = named.split or (_guess_split(table, named) if whole else None)
+    free = [
+        column for column in table.columns if column and column not in (named.text, named.label, named.group, split)
+    ]
+    label, why_label = named.label, "as asked"
+    if label is None and (label := _known(free, LABEL_NAMES)):
+        why_label = "guessed from its name"
+        free.remove(label)
+    text, why_text = (named.text, "as asked") if named.text else _guess_text(table, free)
+    if label is None:
+        label, why_label = _guess_label(table, [column for column in free if column != text])
+    roles = {"--text-column": text, "--label-column": label, "--group-column": named.group, "--split-column": split}
+    _require_distinct(table, roles)
+    notes = [f"text column: {text!r} ({why_text})", f"label column: {label!r} ({why_label})"]
+    if named.group is not None:
+        notes.append(f"group column: {named.group!r} (as asked); no group straddles two splits")
+    if split is not None:
+        notes.append(f"split column: {split!r} ({'as asked' if named.split else 'guessed from its name and values'})")
+    return Columns(text=text, label=label, group=named.group, split=split, notes=tuple(notes))
+
+
+def given_name(table: Table, row: int, value: str) -> GivenName:
+    """The split that a cell of the split column names.
+
+    Raises:
+        DataError: It names none.
+    """
+    name = GIVEN_NAMES.get(value.strip().lower())
+    if name is None:
+        raise DataError(f"{table.where(row)} names the split {value!r}. Use one of {', '.join(GIVEN_NAMES)}.")
+    return name
+
+
+def _known(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The column whose name stands first in `names`."""
+    lowered = {column.lower(): column for column in reversed(columns)}
+    return next((lowered[name] for name in names if name in lowered), None)
+
+
+def _guess_split(table: Table, named: ColumnNames) -> str | None:
+    column = _known(
+        [column for column in table.columns if column not in (named.text, named.label, named.group)], ["split"]
+    )
+    if column is None:
+        return None
+    return column if all(value.strip().lower() in GIVEN_NAMES for value in table.column(column)) else None
+
+
+def _guess_text(table: Table, free: Sequence[str]) -> tuple[str, str]:
+    if (known := _known(free, TEXT_NAMES)) is not None:
+        return known, "guessed from its name"
+    cells = {column: table.column(column) for column in free}
+    wordy = {column: values for column, values in cells.items() if not all(map(_is_number, values))}
+    if not wordy:
+        raise DataError(_untold(table, "text", "--text-column"))
+    if len(wordy) == 1:
+        return next(iter(wordy)), "guessed: the only column left that is not all numbers"
+    mean_length = {column: sum(map(len, values)) / len(values) for column, values in wordy.items()}
+    longest, second = sorted(mean_length, key=lambda column: -mean_length[column])[:2]
+    if mean_length[longest] == mean_length[second]:
+        raise DataError(_untold(table, "text", "--text-column"))
+    return longest, f"guessed: the longest values, {mean_length[longest]:.0f} characters on average"
+
+
+def _guess_label(table: Table, free: Sequence[str]) -> tuple[str, str]:
+    if len(free) != 1:
+        raise DataError(_untold(table, "label", "--label-column"))
+    return free[0], "guessed: the only other column"
+
+
+def _untold(table: Table, role: str, option: str) -> str:
+    return (
+        f"Which column of {table.name} holds the {role} cannot be told from its columns "
+        f"({', '.join(map(repr, table.columns))}). Name it with {option}."
+    )
+
+
+def _require_distinct(table: Table, roles: Mapping[str, str | None]) -> None:
+    owner: dict[str, str] = {}
+    for option, column in roles.items():
+        if column is not None and owner.setdefault(column, option) != option:
+            raise DataError(
+                f"{table.name}: {owner[column]} and {option} both mean column {column!r}. Name two columns."
+            )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value or "nan")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,154 @@
+"""From a path to labelled, audited, split data with a sealed test split. Read this file of the room first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frostline.core.records import DataSummary, SplitName, SplitSummary, Task
+from frostline.data.assignment import SPLITS, Assignment, assign, refuse_straddling_groups
+from frostline.data.audit import Copies, find_copies
+from frostline.data.classes import settle_task
+from frostline.data.columns import ColumnNames
+from frostline.data.examples import Examples, read_examples
+from frostline.data.sealed import SealedLabels
+from frostline.data.splits import SplitShares
+
+SEALED = -1
+"""Stands in `Dataset.labels` where the label is sealed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Examples without copies, each in exactly one split."""
+
+    kind: Literal["text", "image"]
+    task: Task
+    texts: tuple[str, ...] = ()
+    """Of text data; else empty."""
+    images: tuple[Path, ...] = ()
+    """Of image data; else empty."""
+    where: Sequence[str]
+    """Where each example stands, for messages: "messages.csv row 17"."""
+    rows: Mapping[SplitName, NDArray[np.int64]]
+    """Sorted positions of each split."""
+    labels: NDArray[np.int64]
+    """Class numbers; -1 at the rows of the test split, whose labels only `sealed` holds."""
+    sealed: SealedLabels
+    """Labels of the test split, aligned with `rows["test"]`."""
+    overlap_test: NDArray[np.bool_]
+    """Aligned with `rows["test"]`: the example also stood in an earlier given split (and was dropped there)."""
+    summary: DataSummary
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_data(
+    path: Path,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    split_column: str | None = None,
+    positive: str | None = None,
+    seed: int = 0,
+    shares: SplitShares | None = None,
+) -> Dataset:
+    r"""Read data, drop copies, split it and seal the test labels.
+
+    Args:
+        path: A table, a folder of tables named after splits, or a folder of images; `docs/data.md`
+            shows each layout.
+        text_column: Column of the inputs; guessed when None.
+        label_column: Column of the labels; guessed when None.
+        group_column: Examples with the same value here never straddle two splits.
+        split_column: Column of one table that says train, validation or test.
+        positive: Label whose recall and precision are judged; of two classes the rarer when None.
+        seed: Decides every shuffle: the same files and the same seed give the same splits.
+        shares: What each split gets when it is carved; the default shares when None.
+
+    Returns:
+        The data. `summary.notes` says everything that was guessed or decided.
+
+    Raises:
+        DataError: The data cannot be read, told apart or split as asked.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "messages.csv")
+    ...     lines = [f"{'spam' if n % 4 == 0 else 'ham'},message {n}" for n in range(40)]
+    ...     _ = path.write_text("\n".join(["label,text", *lines]))
+    ...     data = load_data(path)
+    >>> data.task.positive, {split: len(rows) for split, rows in data.rows.items()}
+    ('spam', {'train': 20, 'stop': 4, 'select': 8, 'test': 8})
+    >>> data.sealed
+    SealedLabels(8 examples, sealed, sha256 ...)
+    """
+    named = ColumnNames(text=text_column, label=label_column, group=group_column, split=split_column)
+    given = read_examples(path, named)
+    task, note = settle_task(given, positive)
+    refuse_straddling_groups(given)
+    copies = find_copies(given)
+    kept = given.take(copies.kept)
+    class_of = {label: number for number, label in enumerate(task.labels)}
+    labels = np.array([class_of[label] for label in kept.labels], dtype=np.int64)
+    assignment = assign(kept, labels, task, shares or SplitShares(), seed)
+    summary = DataSummary(
+        source=str(path),
+        kind=given.kind,
+        task=task,
+        splits=_describe(task, labels, assignment),
+        audit=copies.audit,
+        notes=(*given.notes, note, *copies.notes, *assignment.notes),
+        content_sha256=_sha256(given, range(len(given))),
+    )
+    return _seal(kept, labels, assignment, copies, summary)
+
+
+def _describe(task: Task, labels: NDArray[np.int64], assignment: Assignment) -> tuple[SplitSummary, ...]:
+    # Class counts of the test split are told: stratifying fixes them anyway, and no example can be read off them.
+    counts = {split: np.bincount(labels[assignment.rows[split]], minlength=len(task.labels)) for split in SPLITS}
+    return tuple(
+        SplitSummary(
+            name=split,
+            examples=int(counts[split].sum()),
+            per_class=dict(zip(task.labels, counts[split].tolist(), strict=True)),
+            origin=assignment.origins[split],
+        )
+        for split in SPLITS
+    )
+
+
+def _seal(
+    kept: Examples, labels: NDArray[np.int64], assignment: Assignment, copies: Copies, summary: DataSummary
+) -> Dataset:
+    test = assignment.rows["test"]
+    visible = labels.copy()
+    visible[test] = SEALED
+    for values in (visible, *assignment.rows.values()):
+        values.setflags(write=False)
+    return Dataset(
+        kind=kept.kind,
+        task=summary.task,
+        texts=cast("tuple[str, ...]", tuple(kept.inputs)) if kept.kind == "text" else (),
+        images=cast("tuple[Path, ...]", tuple(kept.inputs)) if kept.kind == "image" else (),
+        where=tuple(kept.where),
+        rows=assignment.rows,
+        labels=visible,
+        sealed=SealedLabels(labels[test], sha256=_sha256(kept, test)),
+        overlap_test=copies.overlapping[copies.kept][test],
+        summary=summary,
+    )
+
+
+def _sha256(examples: Examples, rows: Iterable[int]) -> str:
+    """Of inputs and labels, whatever their order."""
+    items = sorted(examples.digests[row] + examples.labels[row].encode() for row in rows)
+    return hashlib.sha256(b"".join(len(item).to_bytes(8) + item for item in items)).hexdigest()
