@@ -1,0 +1,55 @@
+"""`--model`: a local transformers folder, or `module:function`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from frostline.core.errors import ModelError
+from frostline.core.seeding import derive
+from frostline.models.task_model import TaskModel
+
+Kind = Literal["text", "image"]
+
+
+def load_model(
+    model: str,
+    *,
+    kind: Kind,
+    classes: int,
+    weights: Path | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+) -> TaskModel:
+    """Load a model and give it a head for the task.
+
+    Args:
+        model: A folder that `save_pretrained` wrote, or `package.module:function`.
+        kind: What the data are.
+        classes: Size of the head.
+        weights: Safetensors file for a factory's network.
+        seed: Of a fresh head's random weights.
+        image_size: Edge in pixels to which images are resized; by default what the model says, else their own.
+
+    Raises:
+        ModelError: What was given is no such folder or factory, lacks weights, or does not fit the data.
+    """
+    torch.manual_seed(derive(seed, "head"))
+    if Path(model).is_dir():
+        if weights is not None:
+            raise ModelError(
+                f"--weights {weights} goes with a factory; the folder {model} brings its own weights. Leave it out."
+            )
+        from frostline.models.transformers_folder import load_folder
+
+        return load_folder(Path(model), kind=kind, classes=classes, image_size=image_size)
+    if ":" in model:
+        from frostline.models.factory import load_factory
+
+        return load_factory(model, kind=kind, classes=classes, weights=weights, image_size=image_size)
+    raise ModelError(
+        f"--model {model!r} is neither a folder nor 'module:function'. Give a folder with config.json and "
+        "model.safetensors, or a factory such as 'my_models:resnet'."
+    )

@@ -1,0 +1,88 @@
+"""A model ready for one classification task, and how to ask it for logits.
+
+Shape letters: B examples, T tokens, D features, H and W pixels, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+
+
+class Tokenize(Protocol):
+    """Texts to token numbers, special tokens included, nothing padded."""
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskModel:
+    """A network with a head of the right size, its preprocessing, and where it came from."""
+
+    module: nn.Module
+    kind: Literal["text", "image"]
+    classes: int
+    head: nn.Linear | None
+    """The layer that gives the logits, unless it is a trained one that is kept: it may start from a fitted probe."""
+    source: str
+    """In words, for the report."""
+    learning_rate: float
+    """Default for this kind of model."""
+    notes: tuple[str, ...] = ()
+    tokenize: Tokenize | None = None
+    pad_id: int = 0
+    pixels: Callable[[NDArray[np.uint8]], Tensor] | None = None
+    """One decoded image (H, W, 3) to what the network takes, without the batch dimension."""
+    by_keyword: bool = True
+    """Whether the network takes the batch by keyword, or its values in order."""
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, C) of a batch, in whatever mode the module is."""
+        output = self.module(**batch) if self.by_keyword else self.module(*batch.values())
+        return output if isinstance(output, Tensor) else output.logits
+
+
+def last_linear(module: nn.Module, classes: int) -> nn.Linear | None:
+    """The linear layer that gives the logits, as far as its place and size tell."""
+    linears = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    return linears[-1] if linears and linears[-1].out_features == classes else None
+
+
+class PooledClassifier(nn.Module):
+    """An encoder without a head, a mean over its tokens or positions, and a linear layer."""
+
+    base_model_prefix = "backbone"  # left out of block names, as in transformers
+
+    def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(features, classes)
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        hidden = self.backbone(**inputs).last_hidden_state
+        logits_BC: Tensor = self.head(mean_pool(hidden, inputs.get("attention_mask")))
+        return logits_BC
+
+
+def mean_pool(hidden: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+    """Mean over tokens that are not padding (B, T, D), or over positions (B, D, H, W).
+
+    >>> hidden = torch.tensor([[[1.0], [3.0], [100.0]]])
+    >>> mean_pool(hidden, torch.tensor([[1, 1, 0]]))
+    tensor([[2.]])
+    """
+    if hidden.dim() == 2:
+        return hidden
+    if hidden.dim() == 4:
+        return hidden.mean(dim=(2, 3))
+    if mask_BT is None or mask_BT.shape != hidden.shape[:2]:
+        return hidden.mean(dim=1)
+    weight_BT1 = mask_BT.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight_BT1).sum(dim=1) / weight_BT1.sum(dim=1).clamp(min=1)

@@ -1,0 +1,148 @@
+"""Models from a folder that transformers' `save_pretrained` wrote. Nothing is fetched, no pickle is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from frostline.core.errors import ModelError
+from frostline.models.task_model import PooledClassifier, TaskModel, Tokenize, last_linear
+
+MOST_TOKENS = 256
+"""Longer texts are cut; said aloud when it happens."""
+
+LEARNING_RATE = 5e-5
+
+
+def load_folder(
+    folder: Path, *, kind: Literal["text", "image"], classes: int, image_size: int | None = None
+) -> TaskModel:
+    """A classifier from the folder: with its own head when that fits, else with a fresh one."""
+    transformers = _transformers()
+    config = _read_config(folder)
+    _check_weights(folder)
+    auto = "ForSequenceClassification" if kind == "text" else "ForImageClassification"
+    if any(name.endswith(auto) for name in config.get("architectures") or []):
+        module, head, note = _with_own_head(getattr(transformers, f"AutoModel{auto}"), folder, classes)
+    else:
+        module, head, note = _with_new_head(transformers, folder, classes)
+    preprocessing: dict[str, Any]
+    if kind == "text":
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        preprocessing = {"tokenize": _tokenize(tokenizer), "pad_id": tokenizer.pad_token_id or 0}
+    else:
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        preprocessing = {"pixels": _pixels(processor, image_size)}
+    return TaskModel(
+        module=module,
+        kind=kind,
+        classes=classes,
+        head=head,
+        source=f"{type(getattr(module, 'backbone', module)).__name__} from {Path(*folder.parts[-2:])}",
+        learning_rate=LEARNING_RATE,
+        notes=(note,),
+        **preprocessing,
+    )
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ModelError(
+            "A model folder needs the package transformers, which is not installed. Run: pip install 'frostline[hf]'"
+        ) from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder} holds no config.json, so it is no transformers model. Give what save_pretrained wrote."
+        ) from error
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON ({error}). Save the model again with save_pretrained.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds no JSON object. Save the model again with save_pretrained.")
+    return config
+
+
+def _check_weights(folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    if any(folder.glob("*.bin")):
+        raise ModelError(
+            f"{folder} holds its weights as a pickle (.bin), which can run code when read. "
+            "Load it where you trust it and save it again with save_pretrained, which writes model.safetensors."
+        )
+    raise ModelError(f"{folder} holds no weights: model.safetensors is missing. Copy it beside config.json.")
+
+
+def _with_own_head(auto: Any, folder: Path, classes: int) -> tuple[nn.Module, nn.Linear | None, str]:
+    own = len(_labels(folder))
+    module: nn.Module = auto.from_pretrained(
+        folder, num_labels=classes, ignore_mismatched_sizes=True, local_files_only=True, use_safetensors=True
+    )
+    if own == classes:
+        return module, None, f"The model's own head of {classes} classes is kept."
+    return (
+        module,
+        last_linear(module, classes),
+        f"The model's own head has {own} classes, the data have {classes}: it got a fresh head.",
+    )
+
+
+def _labels(folder: Path) -> dict[int, str]:
+    from transformers import AutoConfig
+
+    labels: dict[int, str] = AutoConfig.from_pretrained(folder, local_files_only=True).id2label
+    return labels
+
+
+def _with_new_head(transformers: Any, folder: Path, classes: int) -> tuple[nn.Module, nn.Linear, str]:
+    backbone = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    if isinstance(getattr(backbone, "pooler", None), nn.Module):
+        # Mean pooling reads the last hidden state; a pooler would be computed, frozen or trained for nothing.
+        backbone.pooler = None
+    module = PooledClassifier(backbone, _feature_count(backbone.config, folder), classes)
+    note = f"The model has no head: it got a mean over its tokens and a linear layer of {classes} classes."
+    return module, module.head, note
+
+
+def _feature_count(config: Any, folder: Path) -> int:
+    for name in ("hidden_size", "d_model", "dim", "hidden_sizes"):
+        size = getattr(config, name, None)
+        if size:
+            return int(size[-1] if isinstance(size, list | tuple) else size)
+    raise ModelError(f"{folder / 'config.json'} names no hidden_size, so no head can be fitted. Use a factory instead.")
+
+
+def _tokenize(tokenizer: Any) -> Tokenize:
+    most = min(MOST_TOKENS, int(tokenizer.model_max_length))
+
+    def tokenize(texts: Any) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
+        return ids
+
+    return tokenize
+
+
+def _pixels(processor: Any, image_size: int | None) -> Any:
+    size = {} if image_size is None else {"size": {"height": image_size, "width": image_size}}
+
+    def pixels(image: NDArray[np.uint8]) -> Tensor:
+        ready: Tensor = processor(images=image, return_tensors="pt", **size)["pixel_values"][0]
+        return ready.to(torch.float32)
+
+    return pixels

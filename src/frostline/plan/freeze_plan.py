@@ -1,0 +1,69 @@
+"""A freeze plan: which blocks stay fixed while the others train. A value; knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from frostline.core.errors import PlanError, suggestion
+from frostline.core.records import Block
+from frostline.plan.patterns import select
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezePlan:
+    """Which blocks of one network stay fixed while the others are trained.
+
+    Blocks are named, never numbered: a name survives a block being inserted before it.
+
+    >>> plan = FreezePlan(blocks=("stem", "stage", "head"), frozen=frozenset({"stem"}))
+    >>> plan.freeze_depth, plan.sentence
+    (1, 'freeze stem (1 of 3 blocks)')
+    """
+
+    blocks: tuple[str, ...]
+    """Every block of the network, in execution order (not in attribute order)."""
+
+    frozen: frozenset[str] = frozenset()
+    """Blocks whose parameters are fixed. Empty means full fine-tuning."""
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.frozen.difference(self.blocks)):
+            raise PlanError(
+                f"The plan freezes {name!r}, but the model has no block of that name. {suggestion(name, self.blocks)}"
+            )
+        if self.blocks and self.frozen.issuperset(self.blocks):
+            raise PlanError("The plan freezes every block, so nothing is left to train. Leave out at least the head.")
+
+    @classmethod
+    def upto(cls, blocks: Sequence[Block], name: str) -> FreezePlan:
+        """Freeze every block from the first one to `name`, both included."""
+        names = tuple(block.name for block in blocks)
+        (last,) = select(name, names)[-1:]
+        return cls(blocks=names, frozen=frozenset(names[: names.index(last) + 1]))
+
+    @classmethod
+    def matching(cls, blocks: Sequence[Block], *patterns: str) -> FreezePlan:
+        """Freeze the blocks that the patterns mean."""
+        names = tuple(block.name for block in blocks)
+        return cls(blocks=names, frozen=frozenset(name for pattern in patterns for name in select(pattern, names)))
+
+    @property
+    def freeze_depth(self) -> int:
+        """Length of the leading run of frozen blocks."""
+        return sum(1 for _ in takewhile(self.frozen.__contains__, self.blocks))
+
+    @property
+    def frozen_in_order(self) -> tuple[str, ...]:
+        return tuple(name for name in self.blocks if name in self.frozen)
+
+    @property
+    def sentence(self) -> str:
+        """The plan in words."""
+        if not self.frozen:
+            return "train everything (full fine-tuning)"
+        names = self.frozen_in_order
+        is_prefix = len(names) == self.freeze_depth
+        listed = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" if is_prefix else ", ".join(names)
+        return f"freeze {listed} ({len(names)} of {len(self.blocks)} blocks)"
