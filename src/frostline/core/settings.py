@@ -34,7 +34,7 @@ class Settings(Record):
     test_share: float = Field(0.2, gt=0, lt=1)
     epochs: int = Field(5, ge=1)
     batch_size: int = Field(32, ge=1)
-    learning_rate: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     patience: int = Field(2, ge=1)
     seed: int = 0
 
@@ -60,9 +60,8 @@ class Settings(Record):
         >>> print(Settings(model="minilm", data="sms.csv").to_toml().splitlines()[1])
         model = "minilm"
         """
-        # A JSON string, number, list of strings or boolean is also valid TOML.
         values = self.model_dump(mode="json")
-        lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value not in (None, [])]
+        lines = [f"{name} = {_toml(value)}" for name, value in values.items() if value not in (None, [])]
         return "\n".join(["# What this study was asked. `frostline search study.toml` runs it again.", *lines, ""])
 
 
@@ -83,6 +82,14 @@ def read_toml(path: Path) -> dict[str, object]:
         raise StudyError(f"The study file {path} cannot be read ({error.strerror}). Give an existing file.") from error
     except ValueError as error:
         raise StudyError(f"The study file {path} is not valid TOML ({error}). Correct that line.") from error
+
+
+def _toml(value: object) -> str:
+    """A JSON string, number, list of strings or boolean is valid TOML, but for two things.
+
+    TOML knows no surrogate pairs, so characters stay as they are; and it wants DEL escaped, which JSON does not.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _first_complaint(error: ValidationError) -> str:

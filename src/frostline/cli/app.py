@@ -1,0 +1,62 @@
+"""The command line: a thin skin. Every command imports what it needs when it runs, so that help is instant.
+
+Exit codes: 0 READY, 1 NOT READY, 2 bad input or usage, 3 internal error, 4 INCONCLUSIVE, 5 INVALID.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from frostline import __version__
+from frostline.cli.check import check_command
+from frostline.cli.look import blocks_command, judge_command, report_command
+from frostline.cli.search import demo_command, search_command
+from frostline.core.errors import BadInputError, FrostlineError
+
+app = typer.Typer(
+    name="frostline",
+    help="Choose which layers of a PyTorch model to freeze, prove the freeze, measure honestly and judge the result.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("search")(search_command)
+app.command("check")(check_command)
+app.command("judge")(judge_command)
+app.command("report")(report_command)
+app.command("blocks")(blocks_command)
+app.command("demo")(demo_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"frostline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Say the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; every error becomes its sentence and its exit code."""
+    try:
+        app()
+    except BadInputError as error:
+        _fail(str(error), 2)
+    except FrostlineError as error:
+        _fail(str(error), 5)
+    except Exception:
+        traceback.print_exc()
+        _fail("This is a fault in frostline, not in your input. The lines above say where.", 3)
+
+
+def _fail(sentence: str, code: int) -> None:
+    typer.echo(sentence, err=True)
+    sys.exit(code)

@@ -1,0 +1,84 @@
+"""`frostline judge`, `report` and `blocks`: looking again at what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frostline.cli.search import Floors, Json
+
+StudyArgument = Annotated[Path, typer.Argument(help="Study folder.", metavar="STUDY")]
+
+
+def judge_command(study: StudyArgument, floor: Floors = None, json: Json = False) -> None:
+    """Judge a finished study again, with other floors if you like. Needs no torch and no model.
+
+    Example:
+
+      frostline judge studies/spam --floor "recall>=0.9" --floor "precision>=0.95"
+    """
+    from rich.console import Console
+
+    from frostline.core.settings import read_settings
+    from frostline.core.study_folder import StudyFolder, read_record
+    from frostline.judge.floors import parse_floor
+    from frostline.judge.verdict import judge_study
+
+    record = read_record(study)
+    asked = floor or read_settings(StudyFolder(study).settings).floors
+    verdict = judge_study(record, [parse_floor(text) for text in asked])
+    if json:
+        typer.echo(verdict.model_dump_json(indent=2))
+    else:
+        from frostline.report.text import print_study
+
+        print_study(record, verdict, Console())
+    raise typer.Exit(verdict.exit_code)
+
+
+def report_command(study: StudyArgument) -> None:
+    """Write report.html and report.json of a finished study again. Needs no torch and no model.
+
+    Example:
+
+      frostline report studies/spam
+    """
+    from frostline.core.settings import read_settings
+    from frostline.core.study_folder import StudyFolder, read_record
+    from frostline.judge.floors import parse_floor
+    from frostline.judge.verdict import judge_study
+    from frostline.report.write import write_report
+
+    record = read_record(study)
+    floors = read_settings(StudyFolder(study).settings).floors
+    write_report(record, judge_study(record, [parse_floor(text) for text in floors]), study)
+    typer.echo(f"Report: {study / 'report.html'}")
+
+
+def blocks_command(
+    model: Annotated[str, typer.Argument(help="Folder of a transformers model, or module:function.")],
+    weights: Annotated[Path | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,
+    image_size: Annotated[int, typer.Option(help="Edge in pixels of the example image, for image models.")] = 224,
+    json: Json = False,
+) -> None:
+    """List a model's blocks in execution order: what freeze plans name.
+
+    Example:
+
+      frostline blocks ./minilm
+    """
+    from json import dumps
+
+    from frostline.plan.describe import describe_blocks
+
+    found = describe_blocks(model, weights=weights, image_size=image_size)
+    if json:
+        typer.echo(dumps([block.model_dump() for block in found], indent=2))
+        return
+    width = max(len(block.name) for block in found)
+    typer.echo(f"{'block':<{width}}  {'parameters':>12}  {'forward MFLOPs':>14}  {'output bytes':>12}")
+    for block in found:
+        mflops = block.forward_flops / 1e6
+        typer.echo(f"{block.name:<{width}}  {block.parameters:>12,}  {mflops:>14,.1f}  {block.output_bytes:>12,}")

@@ -1,0 +1,130 @@
+"""`frostline search` and `frostline demo`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from frostline.study import Study
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")]
+Floors = Annotated[
+    list[str] | None,
+    typer.Option("--floor", help="Demand, such as recall>=0.8. May be given several times.", metavar="METRIC>=NUMBER"),
+]
+Out = Annotated[Path | None, typer.Option(help="Study folder; must not hold another study.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the study in that folder.")]
+
+
+def search_command(
+    study: Annotated[Path | None, typer.Argument(help="Study file (TOML); options override it.")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder of a transformers model, or module:function.")] = None,
+    data: Annotated[str | None, typer.Option(help="CSV, TSV, JSONL or Parquet; or folder of splits or images.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Label whose recall and precision are judged.")] = None,
+    floor: Floors = None,
+    plans: Annotated[str | None, typer.Option(help='"depths", or patterns: "embeddings,layer[:3];stem".')] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts; guessed when left out.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels; guessed when left out.")] = None,
+    group_column: Annotated[str | None, typer.Option(help="Rows of one group never straddle two splits.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column that says train, validation or test.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Edge in pixels to which images are brought.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most epochs a candidate trains. [default: 5]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step. [default: 32]")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate. [default: 5e-5 for a folder, 1e-3 for a factory]")
+    ] = None,
+    patience: Annotated[int | None, typer.Option(help="Epochs without a lower validation loss. [default: 2]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides splits, order and fresh weights. [default: 0]")] = None,
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Try freeze plans on your data, choose one, train it and judge it on a sealed test split.
+
+    Leaves a study folder with the evidence, the trained weights, report.html and a verdict.
+
+    Examples:
+
+      frostline search --model ./minilm --data messages.csv --positive spam --floor "recall>=0.8"
+
+      frostline search --model my_models:resnet --weights resnet.safetensors --data photos/
+
+      frostline search study/study.toml --resume
+    """
+    from frostline.core.settings import Settings, read_toml
+    from frostline.study import Study
+
+    given = {
+        "model": model,
+        "data": data,
+        "weights": weights,
+        "positive": positive,
+        "floors": floor or None,
+        "plans": plans,
+        "text_column": text_column,
+        "label_column": label_column,
+        "group_column": group_column,
+        "split_column": split_column,
+        "image_size": image_size,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "patience": patience,
+        "seed": seed,
+    }
+    asked = (read_toml(study) if study else {}) | {name: value for name, value in given.items() if value is not None}
+    folder = out or (study.parent if study and resume else Path("study"))
+    _run(Study.of(Settings.checked(**asked), out=folder, resume=resume), json)
+
+
+def demo_command(
+    name: Annotated[str, typer.Argument(help="Which demonstration: spam.")] = "spam",
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+    export: Annotated[Path | None, typer.Option(help="Only write the data of the demo (spam, signs) there.")] = None,
+) -> None:
+    """Run the main job on embedded real data: the SMS Spam Collection and the MiniLM sentence encoder.
+
+    Examples:
+
+      frostline demo spam --out studies/spam
+
+      frostline demo signs --export sign-digits
+    """
+    from frostline.demos import export_data, study_of
+
+    if export is not None:
+        path, model = export_data(name, export)
+        typer.echo(f"Wrote {path}. A model that goes with it: {model}")
+        return
+    folder = out or Path("studies") / name
+    _run(study_of(name, folder, resume=resume), json)
+
+
+def _run(study: Study, as_json: bool) -> None:
+    from rich.console import Console
+
+    from frostline.cli.progress import terminal_progress
+
+    try:
+        result = study.run(terminal_progress())
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. What was acknowledged is kept: the same command with --resume goes on.", err=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        from json import dumps
+
+        from frostline.report.document import search_document
+
+        typer.echo(dumps(search_document(result.record, result.verdict), indent=2, ensure_ascii=False))
+    else:
+        from frostline.report.text import print_study
+
+        print_study(result.record, result.verdict, Console())
+        typer.echo(f"\nReport: {result.folder / 'report.html'}")
+    raise typer.Exit(result.verdict.exit_code)

@@ -1,0 +1,1 @@
+"""One small file per check; `frostline.judge.registry` lists them all."""

@@ -1,0 +1,366 @@
+"""The whole flow of a study: data and model, probes, training, choice, the sealed test, the verdict.
+
+Read `_run` first: it is the main job in one page. This is the only file that knows all rooms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from frostline.core.environment import environment
+from frostline.core.errors import StudyError
+from frostline.core.files import write_text_atomically
+from frostline.core.ledger import Ledger
+from frostline.core.predictions import Predictions
+from frostline.core.progress import Progress, Silent
+from frostline.core.records import (
+    Candidate,
+    Choice,
+    Comparison,
+    Cost,
+    Probe,
+    Result,
+    Run,
+    StudyRecord,
+    Task,
+    Verdict,
+)
+from frostline.core.settings import Settings, read_settings
+from frostline.core.study_folder import StudyFolder, finished_record, keep_record
+from frostline.data.sources import Dataset, load_data
+from frostline.data.splits import SplitShares
+from frostline.judge.floors import parse_floor
+from frostline.judge.verdict import judge_study
+from frostline.measure.choose import choose
+from frostline.measure.compare import compare
+from frostline.measure.measures import measure
+from frostline.models.sources import load_model
+from frostline.models.task_model import TaskModel
+from frostline.plan import propose
+from frostline.plan.apply import freeze
+from frostline.plan.blocks import blocks as find_blocks
+from frostline.plan.freeze_plan import FreezePlan
+from frostline.report.html import render_html
+from frostline.report.write import write_report
+from frostline.train.baselines import fit_baselines
+from frostline.train.checkpoint import delete_checkpoints, load_chosen_weights, save_chosen
+from frostline.train.cost import sweep_bound_flops
+from frostline.train.device import pick_device
+from frostline.train.evaluate import on_device
+from frostline.train.inputs import make_inputs
+from frostline.train.race import Probabilities, Race, Start
+from frostline.train.recipe import Recipe
+
+
+def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
+    """The main job. Whatever the ledger holds already is not done again."""
+    began = time.perf_counter()
+    race, notes = _prepare(settings, folder, ledger, progress)
+    earlier_s = race.seconds_already_trained()
+    start = race.start()
+    runs = race.train_all(start.before)
+    baselines = fit_baselines(race.data)
+
+    # Choosing: the select split, and nothing of the test split.
+    select_labels = race.data.labels[race.data.rows["select"]]
+    trained = {id: race.answers(run, "select") for id, run in runs.items() if run.status == "finished"}
+    if not trained:
+        raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
+    select = _predictions(race.data, trained, select_labels)
+    choice = choose(select, {id: runs[id].train_flops for id in select}, metric="f1", seed=settings.seed)
+    chosen = choice.candidate
+    reference = propose.FULL if propose.FULL in select else None
+    progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
+
+    # Judging: every finalist has answered before the labels are read, once.
+    finalists = [chosen, reference] if reference not in (chosen, None) else [chosen]
+    answers = {id: race.answers(runs[id], "test") for id in finalists if id}
+    answers |= {b.name: b.probabilities(race.data.rows["test"]) for b in baselines}
+    test = _predictions(race.data, answers, _open_test(race, tuple(answers)))
+    select |= _predictions(
+        race.data, {b.name: b.probabilities(race.data.rows["select"]) for b in baselines}, select_labels
+    )
+
+    race.restore(runs[chosen])
+    save_chosen(folder.chosen_weights, race.model.module)
+    sentences = {b.name: b.sentence for b in baselines}
+    clean = ~race.data.overlap_test
+    return StudyRecord(
+        name=folder.path.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=f"frostline search {folder.settings} --out NEW_FOLDER",
+        settings=_plain(settings),
+        model=race.model.source,
+        data=race.data.summary.model_copy(update={"notes": (*race.data.summary.notes, *notes, *_start_note(start))}),
+        blocks=tuple(race.blocks),
+        candidates=tuple(propose.candidate(id, plan, race.blocks) for id, plan in race.plans.items()),
+        runs=tuple(runs.values()),
+        select=_results(race, select, "select", sentences),
+        probes=_probe_records(race, start, select_labels),
+        choice=choice,
+        reference=reference,
+        test=_results(race, test, "test", sentences),
+        test_without_overlap=()
+        if clean.all()
+        else _results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
+        comparisons=_comparisons(choice, test, select, settings.seed),
+        openings=tuple(ledger.openings()),
+        cost=_cost(race, start, runs, time.perf_counter() - began + earlier_s),
+        environment=environment(str(next(race.model.module.parameters()).device)),
+    )
+
+
+def _prepare(
+    settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress
+) -> tuple[Race, tuple[str, ...]]:
+    """Data, model, blocks and plans; everything guessed is said aloud and returned."""
+    shares = {name: getattr(settings, f"{name}_share") for name in ("train", "stop", "select", "test")}
+    data = load_data(
+        Path(settings.data),
+        text_column=settings.text_column,
+        label_column=settings.label_column,
+        group_column=settings.group_column,
+        split_column=settings.split_column,
+        positive=settings.positive,
+        seed=settings.seed,
+        shares=SplitShares(**shares),
+    )
+    _say_all(progress, data.summary.notes)
+    model = _load_model(settings, data.kind, data.task)
+    model.module.to(pick_device())
+    inputs, notes = make_inputs(data, model)
+    _say_all(progress, (*model.notes, *notes))
+    example = on_device(model, inputs.batch(data.rows["train"][:2]))
+    blocks = find_blocks(model.module, example if model.by_keyword else tuple(example.values()))
+    race = Race(
+        data=data,
+        model=model,
+        inputs=inputs,
+        blocks=blocks,
+        plans=propose.depths(blocks) if settings.plans == "depths" else propose.patterns(blocks, settings.plans),
+        recipe=Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields if hasattr(settings, name)}),
+        seed=settings.seed,
+        folder=folder,
+        ledger=ledger,
+        progress=progress,
+    )
+    return race, (*model.notes, *notes)
+
+
+def _load_model(settings: Settings, kind: Literal["text", "image"], task: Task) -> TaskModel:
+    return load_model(
+        settings.model,
+        kind=kind,
+        classes=len(task.labels),
+        weights=Path(settings.weights) if settings.weights else None,
+        image_size=settings.image_size,
+        seed=settings.seed,
+    )
+
+
+def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:
+    """The test labels. A resumed study that had opened them for the same contenders goes on with that opening."""
+    labels, opening = race.data.sealed.open(contenders)
+    known = {(o.test_sha256, o.contenders) for o in race.ledger.openings()}
+    if (opening.test_sha256, opening.contenders) not in known:
+        race.ledger.add_opening(opening)
+    race.progress.say(f"test split opened once for {', '.join(contenders)}")
+    return labels
+
+
+def _predictions(
+    data: Dataset, answers: Mapping[str, Probabilities], labels: NDArray[np.int64]
+) -> dict[str, Predictions]:
+    return {name: Predictions.from_probabilities(data.task, labels, answer) for name, answer in answers.items()}
+
+
+def _results(
+    race: Race, predictions: Mapping[str, Predictions], split: str, baselines: Mapping[str, str]
+) -> tuple[Result, ...]:
+    return tuple(
+        Result(
+            name=name,
+            kind="baseline" if name in baselines else "candidate",
+            sentence=baselines.get(name) or race.plans[name].sentence,
+            measures=measure(prediction, split),
+        )
+        for name, prediction in predictions.items()
+    )
+
+
+def _probe_records(race: Race, start: Start, labels: NDArray[np.int64]) -> tuple[Probe, ...]:
+    answers = {str(depth): race.probe_answers(depth) for depth in start.probe_strengths}
+    predictions = _predictions(race.data, answers, labels)
+    return tuple(
+        Probe(
+            depth=depth,
+            block=race.blocks[depth - 1].name,
+            measures=measure(predictions[str(depth)], "select"),
+            regularisation=strength,
+        )
+        for depth, strength in start.probe_strengths.items()
+    )
+
+
+def _comparisons(
+    choice: Choice, test: Mapping[str, Predictions], select: Mapping[str, Predictions], seed: int
+) -> tuple[Comparison, ...]:
+    """On the test split the chosen against every other finalist; on the select split the best against the chosen."""
+    chosen = choice.candidate
+    made = [
+        compare(test[chosen], other, names=(chosen, name), split="test", seed=seed)
+        for name, other in test.items()
+        if name != chosen
+    ]
+    if choice.best != chosen:
+        names = (chosen, choice.best)
+        made.append(compare(select[chosen], select[choice.best], names=names, split="select", seed=seed))
+    return tuple(made)
+
+
+def _cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float) -> Cost:
+    spent = {id: run.train_flops + run.evaluate_flops for id, run in runs.items()}
+    leading = {id: plan.freeze_depth for id, plan in race.plans.items() if _is_prefix(plan)}
+    return Cost(
+        search_flops=start.flops + sum(spent.values()) + race.answering_flops(),
+        full_finetune_flops=spent.get(propose.FULL, 0),
+        sweep_flops=sum(spent.values()),
+        bound_flops=sweep_bound_flops(
+            race.blocks,
+            {depth: len(runs[id].epochs) - 1 for id, depth in leading.items()},
+            forward_flops=start.forward_flops,
+            evaluated_share=len(race.data.rows["stop"]) / len(race.data.rows["train"]),
+        ),
+        seconds_s=seconds_s,
+    )
+
+
+def _is_prefix(plan: FreezePlan) -> bool:
+    return len(plan.frozen) == plan.freeze_depth
+
+
+def _start_note(start: Start) -> tuple[str, ...]:
+    if not start.head_fitted:
+        return ()
+    return ("Every candidate starts from the same head, fitted as a linear probe on the pretrained features.",)
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The settings as one line each."""
+    values = settings.model_dump(mode="json")
+    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _say_all(progress: Progress, notes: Iterable[str]) -> None:
+    for note in notes:
+        progress.say(note)
+
+
+# ---------------------------------------------------------------- what users hold
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """A finished study: its verdict, its evidence, and the trained model."""
+
+    verdict: Verdict
+    record: StudyRecord
+    folder: Path
+
+    @property
+    def chosen(self) -> Candidate:
+        """The freeze plan that was chosen."""
+        return self.record.candidate(self.record.choice.candidate)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the HTML report to `path` as well."""
+        target = Path(path)
+        write_text_atomically(target, render_html(self.record, self.verdict))
+        return target
+
+    def model(self) -> nn.Module:
+        """The chosen model, trained: the base model is loaded anew and the trained tensors are put in.
+
+        Raises:
+            ModelError: The base model is no longer where it was.
+            StudyError: The base model or the trained tensors are no longer what they were.
+        """
+        return load_chosen(self.folder, self.record)
+
+
+class Study:
+    """Everything asked about freezing one model on one data set.
+
+    Args:
+        model: Folder of a transformers model, or `module:function`.
+        data: Table file, folder of tables, or image folder.
+        positive: Label whose recall and precision are judged; of two classes the rarer one when None.
+        floors: Demands such as `recall>=0.8`; without any, recall and precision of at least .80.
+        out: Study folder.
+        resume: Go on with the study in that folder.
+        settings: Any other field of `frostline.core.settings.Settings`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str | Path,
+        data: str | Path,
+        positive: str | None = None,
+        floors: Sequence[str] = (),
+        out: str | Path = "study",
+        resume: bool = False,
+        **settings: object,
+    ) -> None:
+        asked = {"model": str(model), "data": str(data), "positive": positive, "floors": tuple(floors), **settings}
+        self.settings = Settings.checked(**asked)
+        self.folder = StudyFolder(Path(out))
+        self.resume = resume
+
+    @classmethod
+    def of(cls, settings: Settings, *, out: str | Path = "study", resume: bool = False) -> Study:
+        """The study that settings describe, as a study file does."""
+        return cls(out=out, resume=resume, **settings.model_dump())
+
+    def run(self, progress: Progress | None = None) -> StudyResult:
+        """Run the study, or the rest of it, and write its folder.
+
+        Raises:
+            BadInputError: Something that was given cannot be used.
+        """
+        floors = [parse_floor(text) for text in self.settings.floors]
+        with self.folder.opened(self.settings, resume=self.resume) as ledger:
+            record = finished_record(ledger)
+            if record is None:
+                record = _run(self.settings, self.folder, ledger, progress or Silent())
+                keep_record(ledger, record)
+            delete_checkpoints(self.folder.weights, [run.id for run in record.runs])
+        verdict = judge_study(record, floors)
+        write_report(record, verdict, self.folder.path)
+        return StudyResult(verdict, record, self.folder.path)
+
+
+def load_chosen(folder: Path, record: StudyRecord) -> nn.Module:
+    """The base model of a study with the chosen candidate's trained tensors, in evaluation mode.
+
+    Raises:
+        ModelError: The base model is no longer where it was.
+        StudyError: The base model or the trained tensors are no longer what the study had.
+    """
+    settings = read_settings(StudyFolder(folder).settings)
+    module = _load_model(settings, record.data.kind, record.data.task).module
+    plan = FreezePlan(
+        blocks=tuple(block.name for block in record.blocks),
+        frozen=frozenset(record.candidate(record.choice.candidate).frozen),
+    )
+    load_chosen_weights(StudyFolder(folder).chosen_weights, freeze(module, plan))
+    return module.eval()

@@ -1,0 +1,118 @@
+"""What a run needs to go on after a crash: trained tensors and optimizer state, one safetensors file an epoch.
+
+Randomness needs no state of its own: every epoch seeds itself from the study's seed, the run and its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from shutil import rmtree
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from frostline.core.errors import StudyError
+from frostline.core.files import write_atomically
+from frostline.plan.apply import frozen_tensors
+from frostline.plan.proof import Seal, joint_sha256
+from frostline.train.optim import optimizer_tensors, restore_optimizer
+
+
+def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Everything that training may change: parameters that train and buffers outside frozen modules."""
+    frozen = frozen_tensors(module)
+    return {name: tensor.detach() for name, tensor in module.state_dict().items() if name not in frozen}
+
+
+def load_trained(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Copy saved tensors into the module, by name."""
+    own = module.state_dict()
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+class Checkpoints:
+    """The checkpoint files of one run."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self.run = run
+        self._folder = folder / run
+
+    def path(self, epoch: int) -> Path:
+        return self._folder / f"epoch-{epoch}.safetensors"
+
+    def save(self, epoch: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        names = {id(parameter): name for name, parameter in module.named_parameters()}
+        tensors = {f"model|{name}": tensor for name, tensor in trained_tensors(module).items()}
+        tensors |= {f"optimizer|{name}": t for name, t in optimizer_tensors(optimizer, names).items()}
+        # Clones, since safetensors refuses tensors that share memory (tied weights).
+        ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        write_atomically(self.path(epoch), lambda file: file.write(save(ready)))
+
+    def load(self, epoch: int, module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Restore the module, and the optimizer when one is given.
+
+        Raises:
+            StudyError: The file is missing or torn.
+        """
+        try:
+            tensors = load_file(self.path(epoch))
+        except (OSError, SafetensorError) as error:
+            raise StudyError(
+                f"The checkpoint {self.path(epoch)} cannot be read ({error}). "
+                "Start the study again in a new folder: this run cannot be continued."
+            ) from error
+        load_trained(module, _part(tensors, "model|"))
+        if optimizer is not None:
+            names = {id(parameter): name for name, parameter in module.named_parameters()}
+            restore_optimizer(optimizer, _part(tensors, "optimizer|"), names)
+
+    def keep_only(self, epochs: Collection[int]) -> None:
+        """Delete the files of other epochs."""
+        wanted = {self.path(epoch) for epoch in epochs}
+        for path in self._folder.glob("epoch-*.safetensors"):
+            if path not in wanted:
+                path.unlink()
+
+
+def delete_checkpoints(folder: Path, runs: Iterable[str]) -> None:
+    """Delete what only serves to continue runs: the study is finished."""
+    for run in runs:
+        rmtree(folder / run, ignore_errors=True)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def save_chosen(path: Path, module: nn.Module) -> None:
+    """Write what training changed; the hash of the frozen part in the header says what it belongs to."""
+    ready = {name: tensor.cpu().clone().contiguous() for name, tensor in trained_tensors(module).items()}
+    about = {"frozen_sha256": joint_sha256(Seal.of(module).hashes)}
+    write_atomically(path, lambda file: file.write(save(ready, metadata=about)))
+
+
+def load_chosen_weights(path: Path, module: nn.Module) -> None:
+    """Put trained tensors into a freshly loaded base model that is frozen by the same plan.
+
+    Raises:
+        StudyError: The file is missing or torn, or belongs to another base model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except (OSError, SafetensorError) as error:
+        raise StudyError(f"The trained weights {path} cannot be read ({error}). Run the study again.") from error
+    if about.get("frozen_sha256") != joint_sha256(Seal.of(module).hashes) or set(tensors) != set(
+        trained_tensors(module)
+    ):
+        raise StudyError(
+            f"{path} belongs to another base model than the one loaded: its frozen part differs. "
+            "Put back the model that the study was made with, or run the study again."
+        )
+    load_trained(module, tensors)

@@ -1,0 +1,61 @@
+"""Asking a network in evaluation mode.
+
+Shape letters: N examples asked, C classes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from frostline.core.records import Fit
+from frostline.models.task_model import Batch, TaskModel
+from frostline.plan.apply import evaluating
+from frostline.train.flops import FlopsMeter
+from frostline.train.inputs import Inputs, Rows, plain_batches
+
+BATCH = 64
+
+
+def predict(model: TaskModel, inputs: Inputs, rows: Rows, meter: FlopsMeter) -> NDArray[np.float64]:
+    """Probabilities (N, C) of the examples, in the order of `rows`. Restores every module's mode."""
+    position = {int(row): at for at, row in enumerate(rows)}
+    probabilities_NC = np.zeros((len(rows), model.classes))
+    with evaluating(model.module), torch.inference_mode():
+        for batch_rows in plain_batches(inputs, rows, BATCH):
+            batch = on_device(model, inputs.batch(batch_rows))
+            logits_BC = meter.count(("evaluate", shape_of(batch)), partial(model.logits, batch))
+            answer = functional.softmax(logits_BC.float(), dim=1).cpu().double().numpy()
+            probabilities_NC[[position[int(row)] for row in batch_rows]] = answer
+    normalised_NC: NDArray[np.float64] = probabilities_NC / probabilities_NC.sum(axis=1, keepdims=True)
+    return normalised_NC
+
+
+def fit(probabilities_NC: NDArray[np.float64], labels_N: NDArray[np.int64]) -> Fit:
+    """Mean cross-entropy and accuracy. The loss is None when it is not finite.
+
+    >>> fit(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([0, 1])).accuracy
+    1.0
+    """
+    right = probabilities_NC[np.arange(len(labels_N)), labels_N]
+    loss = float(-np.log(np.clip(right, 1e-12, 1)).mean())
+    return Fit(
+        examples=len(labels_N),
+        loss=loss if np.isfinite(loss) else None,
+        accuracy=float((probabilities_NC.argmax(axis=1) == labels_N).mean()),
+    )
+
+
+def shape_of(batch: Batch) -> tuple[tuple[int, ...], ...]:
+    """What determines the FLOPs of a batch."""
+    return tuple(tuple(tensor.shape) for tensor in batch.values())
+
+
+def on_device(model: TaskModel, batch: Batch) -> Batch:
+    """The batch where the model is."""
+    device = next(model.module.parameters()).device
+    return {name: tensor.to(device) for name, tensor in batch.items()}

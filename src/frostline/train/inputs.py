@@ -1,0 +1,149 @@
+"""Examples made ready once, and batches of them.
+
+The padded length of a text is a function of the text alone (its own length bucket), never of its
+batch-mates: a batch holds texts of one bucket only. So what a frozen block computes for an example is the
+same in every epoch.
+
+Shape letters: B examples, T tokens, N examples of the data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from frostline.core.errors import DataError
+from frostline.core.seeding import derive
+from frostline.data.images import decode
+from frostline.data.sources import Dataset
+from frostline.models.task_model import Batch, TaskModel
+
+Rows = NDArray[np.int64]
+
+
+class Inputs(Protocol):
+    """Examples by their position in the data set."""
+
+    @property
+    def padded_N(self) -> NDArray[np.int64]:  # noqa: N802
+        """Padded length of every example; equal for all when there is nothing to pad."""
+
+    def batch(self, rows: Rows) -> Batch:
+        """What the network takes for these examples."""
+
+
+def make_inputs(data: Dataset, model: TaskModel) -> tuple[Inputs, tuple[str, ...]]:
+    """Tokenise or decode every example once. Returns notes to say aloud, too."""
+    if data.kind == "text" and model.tokenize is not None:
+        ids = model.tokenize(data.texts)
+        return TextInputs.of(ids, model.pad_id), _note_on_length(ids)
+    return ImageInputs.of(data.images, model), ()
+
+
+def _note_on_length(ids: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    longest = max(map(len, ids))
+    return (f"Texts are {round(float(np.mean([len(i) for i in ids])))} tokens long on average, {longest} at most.",)
+
+
+@dataclass(frozen=True, slots=True)
+class TextInputs:
+    """Token numbers of every text."""
+
+    ids: Sequence[Sequence[int]]
+    pad_id: int
+    padded_N: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ids: Sequence[Sequence[int]], pad_id: int) -> TextInputs:
+        return cls(ids, pad_id, np.array([bucket(len(tokens)) for tokens in ids], dtype=np.int64))
+
+    def batch(self, rows: Rows) -> Batch:
+        length = int(self.padded_N[rows].max())
+        ids_BT = torch.full((len(rows), length), self.pad_id, dtype=torch.long)
+        mask_BT = torch.zeros((len(rows), length), dtype=torch.long)
+        for row, example in enumerate(rows):
+            tokens = self.ids[example]
+            ids_BT[row, : len(tokens)] = torch.tensor(tokens)
+            mask_BT[row, : len(tokens)] = 1
+        return {"input_ids": ids_BT, "attention_mask": mask_BT}
+
+
+def bucket(length: int) -> int:
+    """Padded length of a text: the next multiple of 8, of 32 beyond 64.
+
+    >>> [bucket(n) for n in (3, 8, 9, 65)]
+    [8, 8, 16, 96]
+    """
+    grain = 8 if length <= 64 else 32
+    return max(grain, -(-length // grain) * grain)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInputs:
+    """Images, decoded and prepared when they are first needed and kept while they fit."""
+
+    images: Sequence[Path]
+    model: TaskModel
+    kept: dict[int, torch.Tensor]
+    most_kept: int
+    padded_N: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, images: Sequence[Path], model: TaskModel, budget_bytes: int = 2**30) -> ImageInputs:
+        """Check that one batch can hold them all: one shape.
+
+        Raises:
+            DataError: Two images have different sizes and nothing says to what size to bring them.
+        """
+        inputs = cls(images, model, {}, 0, np.ones(len(images), dtype=np.int64))
+        first = inputs._prepared(0)
+        keep = max(0, budget_bytes // (first.numel() * first.element_size()))
+        inputs = cls(images, model, {}, keep, inputs.padded_N)
+        for row in range(len(images)):
+            shape = inputs._prepared(row).shape
+            if shape != first.shape:
+                raise DataError(
+                    f"{images[row]} is {shape[2]} x {shape[1]} pixels, {images[0]} is {first.shape[2]} x "
+                    f"{first.shape[1]}. Give --image-size so that all are brought to one size."
+                )
+        return inputs
+
+    def batch(self, rows: Rows) -> Batch:
+        return {"pixel_values": torch.stack([self._prepared(int(row)) for row in rows])}
+
+    def _prepared(self, row: int) -> torch.Tensor:
+        if row in self.kept:
+            return self.kept[row]
+        assert self.model.pixels is not None
+        ready = self.model.pixels(decode(self.images[row]))
+        if len(self.kept) < self.most_kept:
+            self.kept[row] = ready
+        return ready
+
+
+def plain_batches(inputs: Inputs, rows: Rows, size: int) -> list[Rows]:
+    """Batches of one padded length each, in a fixed order."""
+    return _cut(inputs, rows, size)
+
+
+def shuffled_batches(inputs: Inputs, rows: Rows, size: int, seed: int) -> list[Rows]:
+    """Batches of one padded length each: examples shuffled within their length, then the batches shuffled."""
+    generator = np.random.default_rng(derive(seed, "batches"))
+    batches = _cut(inputs, generator.permutation(rows), size)
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def _cut(inputs: Inputs, rows: Rows, size: int) -> list[Rows]:
+    batches: list[Rows] = []
+    for length in np.unique(inputs.padded_N[rows]):
+        same = rows[inputs.padded_N[rows] == length]
+        # Cut into even parts rather than full ones and a rest: a batch of one breaks batch norm.
+        parts = -(-len(same) // size)
+        batches += [part for part in np.array_split(same, parts) if len(part)]
+    return batches

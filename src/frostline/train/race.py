@@ -1,0 +1,237 @@
+"""All candidates of a study, from one pretrained model: probed, trained one after the other, asked for answers.
+
+Whatever the ledger or the study folder already holds is read, not done again.
+
+Shape letters: N examples, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from frostline.core.errors import ModelError
+from frostline.core.files import write_atomically
+from frostline.core.ledger import Ledger
+from frostline.core.predictions import load_probabilities, save_probabilities
+from frostline.core.progress import Progress
+from frostline.core.records import Block, Epoch, Record, Run, SplitName
+from frostline.core.study_folder import StudyFolder
+from frostline.data.sources import Dataset
+from frostline.models.task_model import TaskModel
+from frostline.plan.apply import freeze, unfreeze
+from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.checkpoint import Checkpoints
+from frostline.train.evaluate import fit, predict
+from frostline.train.flops import FlopsMeter
+from frostline.train.inputs import Inputs
+from frostline.train.loop import Material, train_candidate
+from frostline.train.probes import FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
+from frostline.train.recipe import Recipe
+
+Probabilities = NDArray[np.float64]
+
+
+class Start(Record):
+    """What is known before any training: acknowledged once, so that a resumed study begins from the same weights."""
+
+    before: Epoch
+    """Epoch 0 of every run: the pretrained model with its starting head."""
+    probe_strengths: dict[int, float]
+    """Regularisation chosen for the linear probe of every depth."""
+    forward_flops: int
+    """One forward pass over the train split."""
+    flops: int
+    """Spent on the probes' pass and on epoch 0."""
+    head_fitted: bool
+    """Whether the head starts from the probe of the last block."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """What all candidates share."""
+
+    data: Dataset
+    model: TaskModel
+    inputs: Inputs
+    blocks: Sequence[Block]
+    plans: Mapping[str, FreezePlan]
+    recipe: Recipe
+    seed: int
+    folder: StudyFolder
+    ledger: Ledger
+    progress: Progress
+    beginning: dict[str, Tensor] = field(default_factory=dict)
+    """Every tensor of the module as each run finds it; filled by `start`."""
+
+    @property
+    def _material(self) -> Material:
+        rows = self.data.rows
+        return Material(inputs=self.inputs, labels=self.data.labels, train=rows["train"], stop=rows["stop"])
+
+    def checkpoints(self, run: str) -> Checkpoints:
+        return Checkpoints(self.folder.weights, run)
+
+    def start(self) -> Start:
+        """Probe every depth and give the head its starting weights; the module is then the start of every run."""
+        start = self._known_start() or self._new_start()
+        self.beginning.update({name: tensor.clone() for name, tensor in self.model.module.state_dict().items()})
+        return start
+
+    def _known_start(self) -> Start | None:
+        known = self.ledger.fact("start")
+        if known is None:
+            return None
+        start = Start.model_validate_json(known)
+        if start.head_fitted and self.model.head is not None:
+            tensors = load_file(self.folder.start_head)
+            set_head(self.model.head, tensors["weight"], tensors["bias"])
+        return start
+
+    def _new_start(self) -> Start:
+        probes, forward_flops, flops = self._probe()
+        head_fitted = self._fit_head(probes)
+        meter = FlopsMeter()
+        stop = self.data.rows["stop"]
+        begun = fit(predict(self.model, self.inputs, stop, meter), self.data.labels[stop])
+        if begun.loss is None:
+            raise ModelError(
+                f"{self.model.source} answers with numbers that are not finite before any training. "
+                "Check its weights, and that its inputs are prepared as it was trained."
+            )
+        start = Start(
+            before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
+            probe_strengths={depth: probe.strength for depth, probe in probes.items()},
+            forward_flops=forward_flops,
+            flops=flops + meter.total,
+            head_fitted=head_fitted,
+        )
+        self.ledger.note("start", start.model_dump_json())
+        return start
+
+    def seconds_already_trained(self) -> float:
+        """What finished runs took in the process that trained them."""
+        return sum(run.seconds_s for id in self.plans if (run := self.ledger.run(self._run_id(id))))
+
+    def train_all(self, before: Epoch) -> dict[str, Run]:
+        """One run a candidate, each from the same weights; finished ones are read from the ledger."""
+        runs = {}
+        for number, (candidate, plan) in enumerate(self.plans.items(), start=1):
+            run = self.ledger.run(self._run_id(candidate))
+            if run is None:
+                self.progress.say(f"candidate {number} of {len(self.plans)}: {candidate}, {plan.sentence}")
+                self._begin_anew()
+                run = self._train(candidate, plan, before)
+            self.progress.say(_outcome(run))
+            runs[candidate] = run
+        return runs
+
+    def answers(self, run: Run, split: SplitName) -> Probabilities:
+        """What the run's best weights answer on a split (N, C), asked once and then read from disk."""
+        if self.ledger.fact(_asked(run.candidate, split)) is None:
+            self.restore(run)
+            self._ask(run.candidate, split)
+        return load_probabilities(self.folder.scores(run.candidate, split))
+
+    def answering_flops(self) -> int:
+        """Spent on asking trained candidates, in this process or before."""
+        facts = (self.ledger.fact(_asked(id, split)) for id in self.plans for split in ("select", "test"))
+        return sum(int(flops) for flops in facts if flops is not None)
+
+    def restore(self, run: Run) -> None:
+        """Give the module the plan and the best weights of a run."""
+        self._begin_anew()
+        freeze(self.model.module, self.plans[run.candidate])
+        self.checkpoints(run.id).load(run.best_epoch, self.model.module)
+
+    def _begin_anew(self) -> None:
+        # The frozen part, too: what ran before may have trained what this plan freezes.
+        unfreeze(self.model.module)
+        self.model.module.load_state_dict(self.beginning)
+
+    def probe_answers(self, depth: int) -> Probabilities:
+        """What the linear probe after `depth` blocks answers on the select split."""
+        return load_probabilities(self.folder.scores(f"probe-{depth}", "select"))
+
+    def _run_id(self, candidate: str) -> str:
+        return f"{candidate}-seed-{self.seed}"
+
+    def _train(self, candidate: str, plan: FreezePlan, before: Epoch) -> Run:
+        run = train_candidate(
+            candidate,
+            plan,
+            self.model,
+            self._material,
+            self.recipe,
+            seed=self.seed,
+            before=before,
+            ledger=self.ledger,
+            checkpoints=self.checkpoints(self._run_id(candidate)),
+            progress=self.progress,
+        )
+        if run.status == "finished":
+            self._ask(candidate, "select")  # now, while its weights are in place
+        self.ledger.add_run(run)
+        return run
+
+    def _ask(self, candidate: str, split: SplitName) -> None:
+        meter = FlopsMeter()
+        answer = predict(self.model, self.inputs, self.data.rows[split], meter)
+        save_probabilities(self.folder.scores(candidate, split), answer)
+        self.ledger.note(_asked(candidate, split), str(meter.total))
+
+    def _probe(self) -> tuple[dict[int, FittedLogistic], int, int]:
+        """Fitted probes by depth, FLOPs of the train split's forward pass, FLOPs of all passes."""
+        meter, flops, features = FlopsMeter(), {}, {}
+        for split in ("train", "stop", "select"):
+            before = meter.total
+            rows = self.data.rows[split]
+            self.progress.say(f"one pass of the pretrained model over the {split} split ({len(rows)} examples)")
+            features[split] = features_by_depth(self.model, self.blocks, self.inputs, rows, meter, self.progress)
+            flops[split] = meter.total - before
+        train_labels, stop_labels = (self.data.labels[self.data.rows[s]] for s in ("train", "stop"))
+        probes = {}
+        with self.progress.step("linear probes at every depth", len(features["train"])) as step:
+            for depth in features["train"]:
+                if not np.isfinite(features["train"][depth]).all():
+                    continue
+                probes[depth] = fit_probe(features["train"][depth], train_labels, features["stop"][depth], stop_labels)
+                answer = probes[depth].probabilities(features["select"][depth])
+                save_probabilities(self.folder.scores(f"probe-{depth}", "select"), answer)
+                step.advance()
+        return probes, flops["train"], meter.total
+
+    def _fit_head(self, probes: Mapping[int, FittedLogistic]) -> bool:
+        """Start the head from the last probe, unless it is already better on the stop split."""
+        if self.model.head is None or not probes:
+            return False
+        weight_CF, bias_C = head_weights(probes[max(probes)])
+        if weight_CF.shape != self.model.head.weight.shape:
+            return False
+        stop = self.data.rows["stop"]
+        own = fit(predict(self.model, self.inputs, stop, FlopsMeter()), self.data.labels[stop])
+        if own.loss is not None and own.loss <= probes[max(probes)].stop_loss:
+            return False
+        ready = {"weight": weight_CF, "bias": bias_C}
+        write_atomically(self.folder.start_head, lambda file: file.write(save(ready)))
+        set_head(self.model.head, weight_CF, bias_C)
+        return True
+
+
+def _asked(candidate: str, split: str) -> str:
+    """Name of the ledger's fact that a candidate has answered a split, which holds the FLOPs that took."""
+    return f"flops of {candidate} on {split}"
+
+
+def _outcome(run: Run) -> str:
+    best = run.epochs[run.best_epoch]
+    loss = "not finite" if best.stop_loss is None else f"{best.stop_loss:.4f}"
+    return (
+        f"{run.candidate}: {run.status}, best epoch {run.best_epoch} with validation loss {loss} and accuracy "
+        f"{best.stop_accuracy:.1%} ({run.ended})"
+    )

@@ -1,0 +1,23 @@
+"""How every candidate of a study is trained."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from frostline.core.records import Record
+
+
+class Recipe(Record):
+    """The same for every candidate, so that plans are compared and nothing else."""
+
+    epochs: int = Field(5, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak rate of the backbone. None: 5e-5 for a transformers folder, 1e-3 for a factory."""
+    head_learning_rate: float = Field(1e-3, gt=0)
+    """Peak rate of a head that frostline made or that may be new: it has further to go than the backbone."""
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+    clip_norm: float = Field(1.0, gt=0)
+    patience: int = Field(2, ge=1)
+    """Epochs without a lower stop loss after which training ends."""
