@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import frostline as fl
 from frostline.core.errors import BadInputError, DataError, FloorError
+from frostline.core.records import EXIT_CODES, Verdict
 from frostline.judge.check import check, check_counts
 
 
@@ -133,3 +136,27 @@ def test_counts_that_cannot_be_are_refused(counts: tuple[int, int, int, int]) ->
     """A negative count, or a class without an example."""
     with pytest.raises(BadInputError):
         check_counts(*counts)
+
+
+@settings(max_examples=60)
+@given(cells=st.tuples(*[st.one_of(st.integers(0, 3), st.integers(0, 10_000_000))] * 4))
+def test_any_counts_with_both_classes_get_a_verdict(cells: tuple[int, int, int, int]) -> None:
+    """Whatever the counts: a verdict with its code, a sentence, reasons, a next step, and JSON that reads back."""
+    tp, fn, fp, tn = cells
+    verdict = check_counts(tp + 1, fn, fp, tn + 1)
+
+    assert verdict.exit_code == EXIT_CODES[verdict.verdict]
+    assert verdict.sentence and verdict.reasons and verdict.next
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+@settings(max_examples=60)
+@given(rows=st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=60))
+def test_any_labels_of_several_classes_get_a_verdict(rows: list[tuple[str, str]]) -> None:
+    """Classes never predicted and classes never true are judged, not tripped over."""
+    true, predicted = (["a", "b", "c", *side] for side in zip(*rows, strict=True))
+    verdict = check(true, predicted)
+
+    assert verdict.reasons and verdict.average == "macro"
+    for estimate in verdict.metrics.values():
+        assert (estimate.value is None) == bool(estimate.undefined)

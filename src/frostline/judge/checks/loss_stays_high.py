@@ -7,7 +7,7 @@ from math import log
 from frostline.core.records import SplitSummary
 from frostline.judge.advice import unfreeze
 from frostline.judge.evidence import Evidence, NotApplicable, losses
-from frostline.judge.question import Answer, check, issue, passed
+from frostline.judge.question import Answer, check, issue, note, passed
 
 OF_ENTROPY = 0.95
 """A best loss above this part of the entropy of the class shares says hardly more than the shares do."""
@@ -23,13 +23,15 @@ def loss_stays_high(evidence: Evidence) -> Answer:
     best, lowest = min(known, key=lambda pair: pair[1])
     entropy = class_entropy(evidence.needs_study().data.split("stop"))
     prior = f"knowing only the class shares gives {entropy:.3f}"
-    if best.epoch == 0:
-        sentence = (
-            f"Validation loss never fell below its start: {lowest:.3f} before training, {known[-1][1]:.3f} at the end."
-        )
-        return issue(sentence, _retrain(evidence))
     if lowest >= OF_ENTROPY * entropy:
         return issue(f"Validation loss stays high: {lowest:.3f} at best, and {prior}.", _retrain(evidence))
+    if best.epoch == 0:
+        # Only a note: the start is a model that already knows the task, and it is what was kept and measured.
+        sentence = (
+            f"Validation loss never fell below its start: {lowest:.3f} before training, {known[-1][1]:.3f} at the end. "
+            "The weights kept are those from before training."
+        )
+        return note(sentence, _retrain(evidence))
     return passed(f"Validation loss came down to {lowest:.3f} at epoch {best.epoch}; {prior}.")
 
 

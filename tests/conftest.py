@@ -1,4 +1,4 @@
-"""Property tests here assert what is true, not how fast a busy machine gets there."""
+"""Property tests assert what is true, not how fast a busy machine gets there."""
 
 from hypothesis import settings
 
