@@ -1,17 +1,22 @@
 """Freeze and unfreeze: parameters fixed, modules held in evaluation mode, optimizers kept out.
 
-A frozen module is inert: a forward pre-hook puts it back into evaluation mode before every call, so
-`model.train()` cannot wake its dropout or its batch statistics. The hook is a module-level function:
-it survives `deepcopy`, `pickle`, `.to()` and `load_state_dict`.
+A frozen part is held by a forward pre-hook: before every call it puts its module back into evaluation
+mode and its parameters back to not requiring gradients. So neither `model.train()` nor a parent's
+`requires_grad_(True)` wakes it; only `unfreeze` does. The hook is a module-level function: it survives
+`deepcopy`, `pickle`, `.to()` and `load_state_dict`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from frostline.core.errors import PlanError
 from frostline.plan.freeze_plan import FreezePlan
@@ -19,14 +24,37 @@ from frostline.plan.patterns import select
 
 Selector = str | FreezePlan | Callable[[str], bool]
 
+log = logging.getLogger("frostline")
 
-def freeze(model: nn.Module, *selectors: Selector) -> nn.Module:
-    """Freeze parts of a model, in place.
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is held frozen of one module, its children aside."""
+
+    inert: bool = False
+    """In evaluation mode."""
+    parameters: frozenset[str] = frozenset()
+    """Own parameters, by name."""
+
+
+def freeze(
+    model: nn.Module,
+    *selectors: Selector,
+    train_only: str | Sequence[str] = (),
+    optimizer: torch.optim.Optimizer | None = None,
+) -> nn.Module:
+    """Freeze parts of a model, in place, until `unfreeze`.
+
+    What is frozen gets no gradient, no optimizer state and no decay; its norm layers use and keep their
+    statistics, its dropout is off. When a parameter is tied, it is one parameter: the log names the other places.
 
     Args:
-        model: Any module.
+        model: Any module. Freeze before wrapping it for several processes.
         selectors: Globs, slices or names of modules and parameters (`encoder.layer[:4]`, `*.bias`),
             a `FreezePlan`, or a callable that is asked about every parameter name.
+        train_only: The other way round: everything is frozen but these patterns.
+        optimizer: Taken along: it forgets the frozen parameters and their state. Without it they still do
+            not move, since their gradient is dropped, but their state stays in memory.
 
     Returns:
         The model itself.
@@ -38,36 +66,63 @@ def freeze(model: nn.Module, *selectors: Selector) -> nn.Module:
     >>> _ = freeze(net, "0")
     >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     ['2.weight', '2.bias']
+    >>> _ = freeze(net, train_only="2.bias")
+    >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+    ['2.bias']
     """
-    modules, parameters = _selected(model, selectors)
-    for parameter in parameters:
+    if not selectors and not train_only:
+        raise PlanError("Nothing was named to freeze. Give a pattern such as 'encoder.layer[:4]', or a FreezePlan.")
+    kept = (train_only,) if isinstance(train_only, str) else tuple(train_only)
+    modules, parameters = _selected(model, (*selectors, "*") if kept else selectors)
+    spared = set(map(id, _selected(model, kept)[1]))
+    frozen = {id(p): p for p in parameters if id(p) not in spared}
+    for parameter in frozen.values():
         parameter.requires_grad_(False)
         parameter.grad = None
-    for module in [*modules, *_wholly_frozen(model)]:
+    _hold_owners(model, frozen.keys())
+    whole = [module for module in modules if not spared.intersection(map(id, module.parameters()))]
+    for module in [*whole, *_wholly_frozen(model)]:
         for part in module.modules():
-            _make_inert(part)
+            _hold_inert(part)
+    if kept:
+        unfreeze(model, *kept)
+    if optimizer is not None:
+        forget_frozen(optimizer)
+    _say_what_surprises(model, frozen.keys())
     return model
 
 
 def unfreeze(model: nn.Module, *selectors: Selector) -> nn.Module:
     """Let frozen parts train again, in place. Without selectors: the whole model.
 
-    Parameters that were unfrozen must enter your optimizer: it does not know them yet.
+    Parameters that were unfrozen must enter your optimizer, which does not know them yet:
+    `sync_optimizer` does that.
 
     Raises:
         PlanError: A selector matches nothing.
     """
     modules, parameters = _selected(model, selectors or ("*",))
+    freed = set(map(id, parameters))
     for parameter in parameters:
         parameter.requires_grad_(True)
-    trainable = set(map(id, parameters))
-    awake = [part for module in modules for part in module.modules()]
-    awake += [m for m in model.modules() if trainable.intersection(map(id, m.parameters()))]
-    for module in awake:
-        if is_inert(module):
-            _wake(module)
+    awake = {id(part) for module in modules for part in module.modules()}
+    awake |= {id(m) for m in model.modules() if freed.intersection(map(id, m.parameters()))}
+    for module in model.modules():
+        held = _held(module)
+        kept = frozenset(name for name in held.parameters if id(module._parameters.get(name)) not in freed)
+        _hold(module, _Held(inert=held.inert and id(module) not in awake, parameters=kept))
+        if held.inert and id(module) in awake:
             module.training = model.training
     return model
+
+
+def forget_frozen(optimizer: torch.optim.Optimizer) -> None:
+    """Take parameters that require no gradient out of an optimizer, with their state. Compares by identity."""
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+    known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for parameter in [parameter for parameter in optimizer.state if id(parameter) not in known]:
+        del optimizer.state[parameter]
 
 
 @contextmanager
@@ -90,8 +145,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def is_inert(module: nn.Module) -> bool:
-    """Whether a module is held in evaluation mode."""
-    return any(hook is _hold_in_evaluation for hook in module._forward_pre_hooks.values())
+    """Whether a module is held in evaluation mode: marked so, and the hook still in place."""
+    return _held(module).inert and _keep_frozen in module._forward_pre_hooks.values()
 
 
 def frozen_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -120,9 +175,7 @@ def _selected(model: nn.Module, selectors: Iterable[Selector]) -> tuple[list[nn.
 
 def _names(selectors: Iterable[Selector], modules: list[str], parameters: list[str]) -> list[str]:
     names: list[str] = []
-    given = False
     for selector in selectors:
-        given = True
         if isinstance(selector, FreezePlan):
             # An empty plan is full fine-tuning: nothing to select, and no error.
             names += [found for name in selector.frozen_in_order for found in _block(name, modules, parameters)]
@@ -133,8 +186,6 @@ def _names(selectors: Iterable[Selector], modules: list[str], parameters: list[s
             names += chosen
         else:
             names += select(selector, [*modules, *parameters])
-    if not given:
-        raise PlanError("Nothing was named to freeze. Give a pattern such as 'encoder.layer[:4]', or a FreezePlan.")
     return names
 
 
@@ -150,18 +201,76 @@ def _wholly_frozen(model: nn.Module) -> Iterable[nn.Module]:
             yield module
 
 
-def _hold_in_evaluation(module: nn.Module, args: Any) -> None:
-    if module.training:
+# ---------------------------------------------------------------- what holds a part frozen
+
+
+def _keep_frozen(module: nn.Module, args: Any) -> None:
+    """The forward pre-hook of everything that is frozen."""
+    held = _held(module)
+    if held.inert and module.training:
         module.training = False
+    for name in held.parameters:
+        parameter = module._parameters.get(name)
+        if parameter is not None and parameter.requires_grad:
+            parameter.requires_grad_(False)
+            parameter.grad = None
+            log.warning(
+                "%r of %s was frozen and something set requires_grad to True (a parent's requires_grad_(True)?). "
+                "It is frozen again; call frostline.unfreeze to train it.",
+                name,
+                type(module).__name__,
+            )
 
 
-def _make_inert(module: nn.Module) -> None:
-    module.training = False
-    if not is_inert(module):
-        module.register_forward_pre_hook(_hold_in_evaluation)
+def _held(module: nn.Module) -> _Held:
+    held: _Held = module.__dict__.get("_frostline_held", _Held())
+    return held
 
 
-def _wake(module: nn.Module) -> None:
-    for key, hook in list(module._forward_pre_hooks.items()):
-        if hook is _hold_in_evaluation:
+def _hold(module: nn.Module, held: _Held) -> None:
+    hooks = [key for key, hook in module._forward_pre_hooks.items() if hook is _keep_frozen]
+    if held == _Held():
+        module.__dict__.pop("_frostline_held", None)
+        for key in hooks:
             del module._forward_pre_hooks[key]
+        return
+    module.__dict__["_frostline_held"] = held
+    if not hooks:
+        module.register_forward_pre_hook(_keep_frozen)
+
+
+def _hold_inert(module: nn.Module) -> None:
+    module.training = False
+    _hold(module, _Held(inert=True, parameters=_held(module).parameters))
+
+
+def _hold_owners(model: nn.Module, frozen: Iterable[int]) -> None:
+    ids = set(frozen)
+    for module in model.modules():
+        names = {name for name, p in module.named_parameters(recurse=False) if id(p) in ids}
+        if names:
+            held = _held(module)
+            _hold(module, _Held(inert=held.inert, parameters=held.parameters | names))
+
+
+# ---------------------------------------------------------------- what a user should hear
+
+
+def _say_what_surprises(model: nn.Module, frozen: Iterable[int]) -> None:
+    ids = set(frozen)
+    places: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in ids:
+            places.setdefault(id(parameter), []).append(name)
+    for names in places.values():
+        if len(names) > 1:
+            log.warning(
+                "Tied weights: %s are one parameter, so all of them are frozen.", " and ".join(map(repr, names))
+            )
+    for path, module in model.named_modules():
+        if is_inert(module) and isinstance(module, _BatchNorm) and module.running_mean is None:
+            log.warning(
+                "%r is frozen but keeps no running statistics, so its output still depends on the other examples of "
+                "the batch. Build it with track_running_stats=True.",
+                path,
+            )
