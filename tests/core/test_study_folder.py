@@ -67,7 +67,7 @@ def test_an_existing_study_is_not_overwritten(tmp_path: Path) -> None:
     """Without --resume a folder with a study is refused."""
     folder = StudyFolder(tmp_path / "study")
     begin(folder)
-    with pytest.raises(StudyError, match="already holds a study. Add --resume"), folder.opened(ASKED, resume=False):
+    with pytest.raises(StudyError, match=r"already holds a study\. Add --resume"), folder.opened(ASKED, resume=False):
         pass
 
 

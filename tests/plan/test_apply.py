@@ -9,7 +9,6 @@ from io import BytesIO
 
 import pytest
 import torch
-from networks import NETWORKS, NormedCnn, RootToken
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +20,7 @@ from frostline.plan.proof import Seal
 from frostline.plan.summary import summary
 from frostline.train.optim import make_optimizer
 from frostline.train.recipe import Recipe
+from networks import NETWORKS, NormedCnn, RootToken
 
 # Shape letters: B examples, H rows, W columns.
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from networks import NETWORKS
 from torch import Tensor, nn
 
 from frostline.core.errors import ModelError
@@ -14,6 +13,7 @@ from frostline.core.records import Block
 from frostline.plan.apply import freeze
 from frostline.plan.blocks import blocks
 from frostline.plan.freeze_plan import FreezePlan
+from networks import NETWORKS
 
 EXPECTED = {
     "bert": "embeddings encoder.layer.0 encoder.layer.1 pooler",
@@ -66,9 +66,7 @@ def test_every_parameter_is_in_exactly_one_block(name: str) -> None:
     """Freezing the blocks one by one freezes every parameter, each with one block only (tied ones the first)."""
     make, example = NETWORKS[name]
     net = make()
-    newly = []
-    for block in blocks(net, example()):
-        newly.append((block.parameters, _newly_frozen(net, block)))
+    newly = [(block.parameters, _newly_frozen(net, block)) for block in blocks(net, example())]
 
     assert all(counted == frozen for counted, frozen in newly)
     assert not any(parameter.requires_grad for parameter in net.parameters())

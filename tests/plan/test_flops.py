@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import NETWORKS
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from frostline.plan.blocks import call
 from frostline.plan.flops import flop_counter
+from networks import NETWORKS
 
 
 def attention_flops(backend: SDPBackend, *, gradient: bool) -> int:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import NormedCnn
 from torch import Tensor, nn
 
 from frostline.plan.apply import freeze, unfreeze
 from frostline.plan.proof import Seal, model_sha256, tensor_sha256
+from networks import NormedCnn
 
 
 def sealed() -> tuple[nn.Module, Seal]:

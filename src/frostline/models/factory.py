@@ -28,6 +28,8 @@ from frostline.models.task_model import TaskModel, last_linear
 
 LEARNING_RATE = 1e-3
 
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 def load_factory(
     name: str,
@@ -71,6 +73,8 @@ def _find(name: str) -> Callable[..., Any]:
     if here not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does: the factory usually lives beside the data
     try:
+        if not all(part.isidentifier() for part in module_name.split(".")):
+            raise ModuleNotFoundError(name=module_name)
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and not module_name.startswith(error.name):
@@ -89,8 +93,14 @@ def _find(name: str) -> Callable[..., Any]:
 
 
 def _build(name: str, function: Callable[..., Any], classes: int) -> nn.Module:
-    takes_classes = "num_classes" in inspect.signature(function).parameters
-    module = function(num_classes=classes) if takes_classes else function()
+    parameters = inspect.signature(function).parameters
+    for parameter in parameters.values():
+        if parameter.name != "num_classes" and parameter.default is parameter.empty and parameter.kind not in _REST:
+            raise ModelError(
+                f"--model {name} needs {parameter.name!r} besides the number of classes. "
+                "Give a function that takes num_classes alone and calls this one."
+            )
+    module = function(num_classes=classes) if "num_classes" in parameters else function()
     if not isinstance(module, nn.Module):
         raise ModelError(f"--model {name} returned {type(module).__name__}, not a torch.nn.Module.")
     return module

@@ -74,6 +74,7 @@ class PooledClassifier(nn.Module):
 def mean_pool(hidden: Tensor, mask_BT: Tensor | None = None) -> Tensor:
     """Mean over tokens that are not padding (B, T, D), or over positions (B, D, H, W).
 
+    >>> import torch
     >>> hidden = torch.tensor([[[1.0], [3.0], [100.0]]])
     >>> mean_pool(hidden, torch.tensor([[1, 1, 0]]))
     tensor([[2.]])

@@ -25,7 +25,8 @@ def predict(model: TaskModel, inputs: Inputs, rows: Rows, meter: FlopsMeter) -> 
     """Probabilities (N, C) of the examples, in the order of `rows`. Restores every module's mode."""
     position = {int(row): at for at, row in enumerate(rows)}
     probabilities_NC = np.zeros((len(rows), model.classes))
-    with evaluating(model.module), torch.inference_mode():
+    # No inference mode: what a network keeps from this pass (tables of positions) must be fit for training.
+    with evaluating(model.module), torch.no_grad():
         for batch_rows in plain_batches(inputs, rows, BATCH):
             batch = on_device(model, inputs.batch(batch_rows))
             logits_BC = meter.count(("evaluate", shape_of(batch)), partial(model.logits, batch))

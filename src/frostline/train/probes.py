@@ -66,7 +66,7 @@ def features_by_depth(
     with (
         _Listener(places, model.head) as listener,
         evaluating(model.module),
-        torch.inference_mode(),
+        torch.no_grad(),
         progress.step("one pass of the pretrained backbone", len(batches)) as step,
     ):
         for batch_rows in batches:
@@ -76,8 +76,10 @@ def features_by_depth(
                 held.setdefault(depth, []).append(features_BF)
             order.append(batch_rows)
             step.advance()
-    back = np.argsort(np.searchsorted(rows, np.concatenate(order)))
-    return {depth: np.concatenate(parts)[back] for depth, parts in sorted(held.items())}
+    place = {int(row): at for at, row in enumerate(np.concatenate(order))}
+    back = [place[int(row)] for row in rows]
+    found = {depth: np.concatenate(parts) for depth, parts in sorted(held.items())}
+    return {depth: features_NF[back] for depth, features_NF in found.items() if len(features_NF) == len(rows)}
 
 
 class FlooredScaler(TransformerMixin, BaseEstimator):
@@ -157,7 +159,7 @@ class _Listener:
     def __enter__(self) -> _Listener:
         for depth, module in self._places.items():
             self._handles.append(module.register_forward_hook(self._keep_output(depth)))
-        if self._head is not None:
+        if self._head is not None and self._places:
             self._handles.append(self._head.register_forward_pre_hook(self._keep_input(max(self._places))))
         return self
 
@@ -166,13 +168,17 @@ class _Listener:
             handle.remove()
 
     def pooled(self, batch: Batch) -> dict[int, Features]:
-        mask = batch.get("attention_mask")
-        ready = {d: mean_pool(t, mask) for d, t in self._given.items() if t.dim() in (2, 3, 4)}
+        mask, examples = batch.get("attention_mask"), len(next(iter(batch.values())))
+        given, self._given = self._given, {}
+        # What puts time before the batch, or packs it, gives no row per example.
+        ready = {d: mean_pool(t, mask) for d, t in given.items() if t.dim() in (2, 3, 4) and len(t) == examples}
         return {depth: tensor.float().cpu().numpy() for depth, tensor in ready.items()}
 
     def _keep_output(self, depth: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._given[depth] = next(tensors_in(output))
+            first = next(tensors_in(output), None)
+            if first is not None:
+                self._given[depth] = first
 
         return hook
 
