@@ -47,6 +47,13 @@ def broken_text(num_classes: int) -> nn.Module:
     return model
 
 
+def half_fixed_text(num_classes: int) -> nn.Module:
+    """A network whose embedding came frozen."""
+    model = tiny_text(num_classes)
+    model.get_parameter("embedding.weight").requires_grad_(False)
+    return model
+
+
 class UnstableText(TinyText):
     """Sound in evaluation, overflowing in training."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from frostline.core.environment import environment
-from frostline.core.errors import StudyError
+from frostline.core.errors import ModelError, StudyError
 from frostline.core.files import write_text_atomically
 from frostline.core.ledger import Ledger
 from frostline.core.predictions import Predictions
@@ -140,7 +140,14 @@ def _prepare(
     inputs, notes = make_inputs(data, model)
     _say_all(progress, (*model.notes, *notes))
     example = on_device(model, inputs.batch(data.rows["train"][:2]))
-    blocks = find_blocks(model.module, example if model.by_keyword else tuple(example.values()))
+    try:
+        blocks = find_blocks(model.module, example if model.by_keyword else tuple(example.values()))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in example.items())
+        raise ModelError(
+            f"{model.source} does not run on two examples of the data ({shapes}): {error}. "
+            "Check that model and data belong together; images can be brought to a size with --image-size."
+        ) from error
     race = Race(
         data=data,
         model=model,

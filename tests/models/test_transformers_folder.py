@@ -18,6 +18,7 @@ from frostline.models.sources import load_model
 from frostline.models.task_model import PooledClassifier, TaskModel
 from frostline.plan.blocks import blocks
 from networks import NETWORKS, VOCABULARY, bert_config, save_tokenizer, vit_config
+from tiny_bert import save_tiny_bert
 
 PIXELS = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
 
@@ -289,3 +290,26 @@ def test_a_folder_for_other_data_is_refused(tmp_path: Path, kind: str, missing: 
         saved_image(tmp_path, transformers.ViTModel(vit_config()))
     with pytest.raises(ModelError, match=f"holds no {missing}"):
         load_model(str(tmp_path), kind=kind, classes=2)  # type: ignore[arg-type]
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    """A token that the embedding does not hold is named before it can end a run."""
+    folder = save_tiny_bert(tmp_path / "bert")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 5}))
+    weights = load_file(folder / "model.safetensors")
+    name = "embeddings.word_embeddings.weight"
+    save_file(weights | {name: weights[name][:5].clone()}, folder / "model.safetensors", metadata={"format": "pt"})
+    model = load(folder)
+
+    assert model.tokenize is not None
+    with pytest.raises(ModelError, match="knows only 5"):
+        model.tokenize(["free win prize call hello lunch"])
+
+
+def test_texts_beyond_the_models_places_are_cut(tmp_path: Path) -> None:
+    """A model of 64 places reads 64 tokens, whatever the tokenizer would allow, and the cut is known."""
+    model = load(save_tiny_bert(tmp_path / "bert"))
+
+    assert model.tokenize is not None and model.most_tokens == 64
+    assert len(model.tokenize(["free " * 100])[0]) == 64

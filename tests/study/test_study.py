@@ -248,3 +248,20 @@ def test_plans_can_be_named(tmp_path: Path) -> None:
         ("plan-1", ("embedding",)),
         ("plan-2", ("embedding", "layers.0")),
     ]
+
+
+def test_what_the_factory_fixed_stays_fixed(tmp_path: Path) -> None:
+    """A parameter that the user's factory froze is trained by no candidate, full fine-tuning included."""
+    record = ask_of("half_fixed_text", tmp_path).run().record
+
+    assert [run.proof.frozen_tensors for run in record.runs if run.candidate == "full"] == [1]
+    assert all(run.proof.holds for run in record.runs)
+
+
+def test_a_model_that_does_not_take_the_data_is_a_sentence(tmp_path: Path) -> None:
+    """Images too small for a network's layers: what failed on which shapes, and what to do."""
+    data = write_images(tmp_path / "photos", size=2)
+    study = fl.Study(model="factories:tiny_image", data=data, out=tmp_path / "study")
+
+    with pytest.raises(ModelError, match=r"pixel_values \(2, 3, 2, 2\).*--image-size"):
+        study.run()

@@ -136,3 +136,11 @@ def test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:
     paths = write(tmp_path, (5, 6), (5, 6), (7, 6))
     with pytest.raises(DataError, match=r"2\.png is 6 x 7 pixels, .*0\.png is 6 x 5\. Give --image-size"):
         ImageInputs.of(paths, image_model())
+
+
+def test_cut_texts_are_said() -> None:
+    """How many texts reach the length at which they are cut is said; when none does, nothing is."""
+    from frostline.train.inputs import _notes_on_length
+
+    assert "1 of 2 texts reach 4 tokens" in _notes_on_length([[1, 2, 3, 4], [1]], 4)[-1]
+    assert len(_notes_on_length([[1, 2, 3, 4], [1]], 5)) == len(_notes_on_length([[1]], None)) == 1

@@ -83,6 +83,10 @@ def _find(name: str) -> Callable[..., Any]:
             f"--model {name}: there is no Python module {module_name!r} here or in the environment. "
             "Run frostline from the folder that holds it, or install it."
         ) from error
+    except Exception as error:
+        raise ModelError(
+            f"--model {name}: importing {module_name} failed with {type(error).__name__}: {error}. Correct that module."
+        ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]

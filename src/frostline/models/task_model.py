@@ -38,6 +38,8 @@ class TaskModel:
     notes: tuple[str, ...] = ()
     tokenize: Tokenize | None = None
     pad_id: int = 0
+    most_tokens: int | None = None
+    """Longer texts are cut to this length; None when the tokenizer cuts nothing."""
     pixels: Callable[[NDArray[np.uint8]], Tensor] | None = None
     """One decoded image (H, W, 3) to what the network takes, without the batch dimension."""
     by_keyword: bool = True

@@ -32,7 +32,7 @@ def load_folder(
     config = _read_config(folder)
     _check_weights(folder)
     auto = "ForSequenceClassification" if kind == "text" else "ForImageClassification"
-    preprocessing = _text(transformers, folder) if kind == "text" else _image(transformers, folder, image_size)
+    preprocessing = _text(transformers, folder, config) if kind == "text" else _image(transformers, folder, image_size)
     with _reading(folder, "weights"):
         if any(name.endswith(auto) for name in config.get("architectures") or []):
             module, head, note = _with_own_head(getattr(transformers, f"AutoModel{auto}"), folder, classes)
@@ -159,7 +159,7 @@ def _feature_count(config: Any, folder: Path) -> int:
     raise ModelError(f"{folder / 'config.json'} names no hidden_size, so no head can be fitted. Use a factory instead.")
 
 
-def _text(transformers: Any, folder: Path) -> dict[str, Any]:
+def _text(transformers: Any, folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     # Without these files transformers would make an empty tokenizer, to which every word is unknown.
     if not any(path for pattern in ("tokenizer*", "vocab*", "*.model") for path in folder.glob(pattern)):
         raise ModelError(
@@ -169,7 +169,13 @@ def _text(transformers: Any, folder: Path) -> dict[str, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     # What generates text often has no padding token; its end token stands in, as in training such models.
     known = [number for number in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if number is not None]
-    return {"tokenize": _tokenize(tokenizer), "pad_id": known[0]}
+    places = config.get("max_position_embeddings")
+    most = min(MOST_TOKENS, int(tokenizer.model_max_length), places if isinstance(places, int) else MOST_TOKENS)
+    return {
+        "tokenize": _tokenize(tokenizer, most, config.get("vocab_size"), folder),
+        "pad_id": known[0],
+        "most_tokens": most,
+    }
 
 
 def _image(transformers: Any, folder: Path, image_size: int | None) -> dict[str, Any]:
@@ -183,11 +189,15 @@ def _image(transformers: Any, folder: Path, image_size: int | None) -> dict[str,
     return {"pixels": _pixels(processor, image_size)}
 
 
-def _tokenize(tokenizer: Any) -> Tokenize:
-    most = min(MOST_TOKENS, int(tokenizer.model_max_length))
-
+def _tokenize(tokenizer: Any, most: int, vocabulary: int | None, folder: Path) -> Tokenize:
     def tokenize(texts: Any) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
+        highest = max((token for tokens in ids for token in tokens), default=0)
+        if vocabulary is not None and highest >= vocabulary:
+            raise ModelError(
+                f"The tokenizer in {folder} gives token {highest}, but the model knows only {vocabulary}. "
+                "Put the tokenizer that belongs to the model into the folder."
+            )
         return ids
 
     return tokenize

@@ -42,13 +42,17 @@ def make_inputs(data: Dataset, model: TaskModel) -> tuple[Inputs, tuple[str, ...
     """Tokenise or decode every example once. Returns notes to say aloud, too."""
     if data.kind == "text" and model.tokenize is not None:
         ids = model.tokenize(data.texts)
-        return TextInputs.of(ids, model.pad_id), _note_on_length(ids)
+        return TextInputs.of(ids, model.pad_id), _notes_on_length(ids, model.most_tokens)
     return ImageInputs.of(data.images, model), ()
 
 
-def _note_on_length(ids: Sequence[Sequence[int]]) -> tuple[str, ...]:
-    longest = max(map(len, ids))
-    return (f"Texts are {round(float(np.mean([len(i) for i in ids])))} tokens long on average, {longest} at most.",)
+def _notes_on_length(ids: Sequence[Sequence[int]], most: int | None) -> tuple[str, ...]:
+    lengths = [len(tokens) for tokens in ids]
+    notes = [f"Texts are {round(float(np.mean(lengths)))} tokens long on average, {max(lengths)} at most."]
+    cut = sum(length == most for length in lengths)
+    if cut:
+        notes.append(f"{cut} of {len(ids)} texts reach {most} tokens, the most that is read; what goes beyond is cut.")
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,9 @@ class Race:
     beginning: dict[str, Tensor] = field(default_factory=dict)
     """Every tensor of the module as each run finds it; filled by `start`."""
 
+    fixed: set[str] = field(default_factory=set)
+    """Parameters that came frozen: whoever built the model meant it, so no plan trains them."""
+
     @property
     def _material(self) -> Material:
         rows = self.data.rows
@@ -81,6 +84,7 @@ class Race:
         """Probe every depth and give the head its starting weights; the module is then the start of every run."""
         start = self._known_start() or self._new_start()
         self.beginning.update({name: tensor.clone() for name, tensor in self.model.module.state_dict().items()})
+        self.fixed.update(name for name, p in self.model.module.named_parameters() if not p.requires_grad)
         return start
 
     def _known_start(self) -> Start | None:
@@ -153,6 +157,8 @@ class Race:
         # The frozen part, too: what ran before may have trained what this plan freezes.
         unfreeze(self.model.module)
         self.model.module.load_state_dict(self.beginning)
+        if self.fixed:
+            freeze(self.model.module, self.fixed.__contains__)
 
     def probe_answers(self, depth: int) -> Probabilities:
         """What the linear probe after `depth` blocks answers on the select split."""
