@@ -39,7 +39,7 @@ class Summary:
     def __repr__(self) -> str:
         width = max([4, *(len(row.name) for row in self.rows)])
         lines = [f"{'part':<{width}}  {'state':<9}  {'parameters':>12}  mode"]
-        lines += [f"{r.name:<{width}}  {_state(r):<9}  {r.parameters:>12,}  {_mode(r)}" for r in self.rows]
+        lines += [f"{r.name:<{width}}  {_state(r):<9}  {r.parameters:>12,}  {_mode(r)}".rstrip() for r in self.rows]
         return "\n".join([*lines, self._sentence()])
 
     def _repr_html_(self) -> str:

@@ -23,8 +23,9 @@ from frostline.train.optim import optimizer_tensors, restore_optimizer
 
 def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Everything that training may change: parameters that train and buffers outside frozen modules."""
-    frozen = frozen_tensors(module)
-    return {name: tensor.detach() for name, tensor in module.state_dict().items() if name not in frozen}
+    # By identity: a frozen weight that is tied stands in the state under a second name.
+    frozen = set(map(id, frozen_tensors(module).values()))
+    return {n: tensor.detach() for n, tensor in module.state_dict(keep_vars=True).items() if id(tensor) not in frozen}
 
 
 def load_trained(module: nn.Module, tensors: dict[str, Tensor]) -> None:
