@@ -47,15 +47,22 @@ class StudyError(BadInputError):
 
 
 class FrozenPartChanged(FrostlineError):
-    """A frozen tensor is not what it was: whatever was measured is worthless."""
+    """What is frozen is not what it was, or not what it should be: whatever was measured is worthless."""
 
-    def __init__(self, names: Sequence[str], during: str) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        during: str,
+        *,
+        did: str = "changed",
+        cause: str = "Look for code that writes parameters or buffers directly, or for a second optimizer.",
+        evidence: Sequence[object] = (),
+    ) -> None:
         self.names = tuple(names)
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        super().__init__(
-            f"{names[0]!r}{more} is frozen but changed during {during}. "
-            "Look for code that writes parameters or buffers directly, or for a second optimizer."
-        )
+        """Of the tensors and modules; the first one is the one that `did` and `cause` speak of."""
+        self.evidence = tuple(evidence)
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        super().__init__(f"{names[0]!r}{more} should be frozen but {did} during {during}. {cause}")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

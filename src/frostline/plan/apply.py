@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from frostline.core.errors import PlanError
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.patterns import select
+from frostline.plan.wrapped import forget_compiled_graphs, refuse_data_parallel
 
 Selector = str | FreezePlan | Callable[[str], bool]
 
@@ -60,7 +61,7 @@ def freeze(
         The model itself.
 
     Raises:
-        PlanError: A selector matches nothing, or none was given.
+        PlanError: A selector matches nothing, none was given, or the model is wrapped for several processes.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.Dropout(), nn.Linear(3, 1))
     >>> _ = freeze(net, "0")
@@ -70,6 +71,7 @@ def freeze(
     >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     ['2.bias']
     """
+    refuse_data_parallel(model, "freeze")
     if not selectors and not train_only:
         raise PlanError("Nothing was named to freeze. Give a pattern such as 'encoder.layer[:4]', or a FreezePlan.")
     kept = (train_only,) if isinstance(train_only, str) else tuple(train_only)
@@ -88,6 +90,7 @@ def freeze(
         unfreeze(model, *kept)
     if optimizer is not None:
         forget_frozen(optimizer)
+    forget_compiled_graphs()
     _say_what_surprises(model, frozen.keys())
     return model
 
@@ -99,8 +102,9 @@ def unfreeze(model: nn.Module, *selectors: Selector) -> nn.Module:
     `sync_optimizer` does that.
 
     Raises:
-        PlanError: A selector matches nothing.
+        PlanError: A selector matches nothing, or the model is wrapped for several processes.
     """
+    refuse_data_parallel(model, "unfreeze")
     modules, parameters = _selected(model, selectors or ("*",))
     freed = set(map(id, parameters))
     for parameter in parameters:
@@ -113,6 +117,7 @@ def unfreeze(model: nn.Module, *selectors: Selector) -> nn.Module:
         _hold(module, _Held(inert=held.inert and id(module) not in awake, parameters=kept))
         if held.inert and id(module) in awake:
             module.training = model.training
+    forget_compiled_graphs()
     return model
 
 
