@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from frostline.plan.apply import forget_frozen, freeze, is_inert, unfreeze
 from frostline.plan.proof import Seal
+from frostline.plan.rows import FrozenRows, freeze_rows
 
 
 def network() -> nn.Sequential:
@@ -138,6 +139,32 @@ def test_forgetting_compares_by_identity() -> None:
 
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(net[1].weight), id(net[1].bias)]
     assert set(map(id, optimizer.state)) == {id(net[1].weight), id(net[1].bias)}
+
+
+def test_names_given_to_an_optimizer_stay_in_step() -> None:
+    """An optimizer built from named parameters forgets the names of frozen ones, too."""
+    net = network()
+    optimizer = torch.optim.SGD(net.named_parameters(), lr=0.1)
+    freeze(net, "0", optimizer=optimizer)
+
+    (group,) = optimizer.param_groups
+    assert group["param_names"] == [name for name, p in net.named_parameters() if p.requires_grad]
+    assert len(group["params"]) == len(group["param_names"])
+
+
+def test_the_seal_covers_frozen_rows() -> None:
+    """A write to a frozen row is found; training the other rows is not taken for one."""
+    net = nn.Sequential(nn.Embedding(6, 3), nn.Linear(3, 2))
+    freeze_rows(net[0], [0, 2])
+    seal = Seal.of(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.5)
+    net(torch.arange(6)).sum().backward()
+    optimizer.step()
+
+    assert seal.compare(net).changed == ()
+    with torch.no_grad():
+        next(module for module in net.modules() if isinstance(module, FrozenRows)).values.add_(1)
+    assert len(seal.compare(net).changed) == 1
 
 
 def test_tied_weights_are_named(caplog: pytest.LogCaptureFixture) -> None:

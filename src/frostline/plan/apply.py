@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from frostline.core.errors import PlanError
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.patterns import select
+from frostline.plan.rows import FrozenRows
 from frostline.plan.wrapped import forget_compiled_graphs, refuse_data_parallel
 
 Selector = str | FreezePlan | Callable[[str], bool]
@@ -124,7 +126,9 @@ def unfreeze(model: nn.Module, *selectors: Selector) -> nn.Module:
 def forget_frozen(optimizer: torch.optim.Optimizer) -> None:
     """Take parameters that require no gradient out of an optimizer, with their state. Compares by identity."""
     for group in optimizer.param_groups:
-        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+        keeps = [parameter.requires_grad for parameter in group["params"]]
+        for key in {"params", "param_names"} & group.keys():
+            group[key] = list(compress(group[key], keeps))
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     for parameter in [parameter for parameter in optimizer.state if id(parameter) not in known]:
         del optimizer.state[parameter]
@@ -155,10 +159,10 @@ def is_inert(module: nn.Module) -> bool:
 
 
 def frozen_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Every frozen parameter and every buffer of an inert module, by name."""
+    """Every frozen parameter, every buffer of an inert module and every frozen row, by name."""
     tensors: dict[str, Tensor] = {n: p for n, p in model.named_parameters() if not p.requires_grad}
     for path, module in model.named_modules():
-        if is_inert(module):
+        if is_inert(module) or isinstance(module, FrozenRows):
             prefix = f"{path}." if path else ""
             tensors |= {f"{prefix}{name}": buffer for name, buffer in module.named_buffers(recurse=False)}
     return tensors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from frostline.plan.groups import grouped
 from frostline.train.recipe import Recipe
 
 
@@ -16,16 +17,14 @@ def make_optimizer(
     A frozen parameter is in no group, so it holds no optimizer state and no decay reaches it.
     """
     in_head = set(map(id, head.parameters())) if head is not None else set()
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in module.parameters():
-        if parameter.requires_grad:
-            rate = recipe.head_learning_rate if id(parameter) in in_head else learning_rate
-            decay = recipe.weight_decay if parameter.dim() > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    listed = [
-        {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
-    ]
+    rates = {"backbone": learning_rate, "head": recipe.head_learning_rate}
+
+    def place(parameter: nn.Parameter) -> tuple[str, float]:
+        part = "head" if id(parameter) in in_head else "backbone"
+        return part, rates[part]
+
+    groups = grouped(module, place, recipe.weight_decay)
+    listed = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
     device = next(module.parameters()).device.type
     return torch.optim.AdamW(listed, fused=device in ("cpu", "cuda"))
 
@@ -61,5 +60,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     """Put back what `optimizer_tensors` gave, by parameter name."""
     parameters = {names[id(p)]: p for group in optimizer.param_groups for p in group["params"]}
     for name, tensor in tensors.items():
-        parameter, _, key = name.partition("|")
-        optimizer.state[parameters[parameter]][key] = tensor
+        parameter_name, _, key = name.partition("|")
+        parameter = parameters[parameter_name]
+        # The step count stays on the CPU, unless the optimizer is fused.
+        moves = key != "step" or optimizer.defaults["fused"]
+        optimizer.state[parameter][key] = tensor.to(parameter.device) if moves else tensor
