@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them: the only place where a fraction becomes a percentage.
+"""Numbers as a reader sees them: the only place of this room where a fraction becomes a percentage.
 
 Knows no record but `Estimate` and `Difference`; knows neither HTML nor terminals.
 """
@@ -9,17 +9,9 @@ from collections.abc import Iterable
 from math import isfinite
 
 from frostline.core.records import Difference, Estimate
+from frostline.judge.wording import NAMES
 
 UNDEFINED = "undefined"
-
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "recall": "recall",
-    "precision": "precision",
-    "f1": "F1",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-}
 
 # Matthews' coefficient runs from -1 to 1: a percentage of it would mean nothing.
 _NOT_RATES = frozenset({"mcc"})
@@ -40,7 +32,7 @@ def metric_name(metric: str) -> str:
     >>> metric_name("balanced_accuracy"), metric_name("f1")
     ('balanced accuracy', 'F1')
     """
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+    return NAMES.get(metric, metric.replace("_", " "))
 
 
 def heading(metric: str) -> str:
