@@ -238,3 +238,12 @@ def test_the_table_of_the_page_is_that_of_the_note() -> None:
 
     assert len(numbers) == 6
     assert numbers == [line.split() for line in measured]
+
+
+def test_no_trace_of_the_watch_is_left_in_torch() -> None:
+    """After the block no process-wide hook is registered: a model compiled later would be taken for a hooked one."""
+    net = torch.nn.Linear(2, 2).requires_grad_(False)
+    with prove_frozen(net):
+        net(torch.rand(3, 2))
+
+    assert not torch.nn.modules.module._has_any_global_hook()

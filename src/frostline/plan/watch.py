@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -50,14 +51,17 @@ class Watch:
         self._outermost: nn.Module | None = None
         self._before_step: list[tuple[nn.Parameter, Tensor]] = []
         self._open = ExitStack()
+        self._with_kwargs: list[int] = []
 
     def __enter__(self) -> Watch:
         self._open.enter_context(warnings.catch_warnings())
         # A call of a compiled model would warn that it meets hooks: they do nothing there.
         warnings.filterwarnings("ignore", message=".*when there are global hooks on modules")
+        leaving = register_module_forward_hook(self._leave_call, with_kwargs=True)
+        self._with_kwargs.append(leaving.id)
         for handle in (
+            leaving,
             register_module_forward_pre_hook(self._enter_call),
-            register_module_forward_hook(self._leave_call, with_kwargs=True),
             register_optimizer_step_pre_hook(self._before),
             register_optimizer_step_post_hook(self._after),
         ):
@@ -68,6 +72,9 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+        for number in self._with_kwargs:
+            # torch 2.13 takes back the hook but not this mark of it, and then takes every model for a hooked one.
+            getattr(module_hooks, "_global_forward_hooks_with_kwargs", {}).pop(number, None)
 
     # ------------------------------------------------------------ module calls
 
