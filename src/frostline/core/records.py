@@ -212,6 +212,10 @@ class Block(Record):
     output_bytes: int = 0
     """Of the traced example."""
     head: bool = False
+    tied: tuple[str, ...] = ()
+    """Other places in the model that share its parameters: freezing the block freezes these names too."""
+    norms: tuple[str, ...] = ()
+    """Paths of the norm layers inside."""
 
 
 # ---------------------------------------------------------------- what happened

@@ -10,14 +10,14 @@ from pathlib import Path
 from shutil import rmtree
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from frostline.core.errors import StudyError
+from frostline.core.errors import ModelError, StudyError
 from frostline.core.files import write_atomically
 from frostline.plan.apply import frozen_tensors
-from frostline.plan.proof import Seal, joint_sha256
+from frostline.plan.delta import load_delta, read_delta, save_delta
 from frostline.train.optim import optimizer_tensors, restore_optimizer
 
 
@@ -91,29 +91,20 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def save_chosen(path: Path, module: nn.Module) -> None:
-    """Write what training changed; the hash of the frozen part in the header says what it belongs to."""
-    ready = {name: tensor.cpu().clone().contiguous() for name, tensor in trained_tensors(module).items()}
-    about = {"frozen_sha256": joint_sha256(Seal.of(module).hashes)}
-    write_atomically(path, lambda file: file.write(save(ready, metadata=about)))
+    """Write what training changed, as a delta bound to the frozen part."""
+    save_delta(module, path)
 
 
 def load_chosen_weights(path: Path, module: nn.Module) -> None:
     """Put trained tensors into a freshly loaded base model that is frozen by the same plan.
 
     Raises:
-        StudyError: The file is missing or torn, or belongs to another base model.
+        StudyError: The file is missing or torn, or belongs to another base model or another plan.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
-    except (OSError, SafetensorError) as error:
-        raise StudyError(f"The trained weights {path} cannot be read ({error}). Run the study again.") from error
-    if about.get("frozen_sha256") != joint_sha256(Seal.of(module).hashes) or set(tensors) != set(
-        trained_tensors(module)
-    ):
-        raise StudyError(
-            f"{path} belongs to another base model than the one loaded: its frozen part differs. "
-            "Put back the model that the study was made with, or run the study again."
-        )
-    load_trained(module, tensors)
+        delta, own = read_delta(path), trained_tensors(module).keys()
+        if own & delta.frozen.keys() or not delta.trained.keys() <= own:
+            raise ModelError(f"{path} belongs to another base model or plan than the study's: other parts are frozen.")
+        load_delta(module, path)
+    except ModelError as error:
+        raise StudyError(f"{error} If that base model is gone, run the study again.") from error
