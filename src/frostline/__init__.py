@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from frostline.judge.check import check
     from frostline.plan.apply import freeze, unfreeze
     from frostline.plan.blocks import blocks
+    from frostline.plan.delta import load_delta, read_delta, save_delta
     from frostline.plan.freeze_plan import FreezePlan
+    from frostline.plan.groups import param_groups, sync_optimizer
+    from frostline.plan.precision import keep_trainable_float32
+    from frostline.plan.prove import prove_frozen
+    from frostline.plan.rows import freeze_rows, unfreeze_rows
+    from frostline.plan.schedule import Schedule, apply_schedule, freeze_as_you_go, gradual_unfreezing, lp_ft
     from frostline.plan.summary import summary
     from frostline.study import Study, StudyResult
 
@@ -20,16 +26,53 @@ __version__ = "0.1.0"
 
 _HOME = {
     "FreezePlan": "frostline.plan.freeze_plan",
+    "Schedule": "frostline.plan.schedule",
     "Study": "frostline.study",
     "StudyResult": "frostline.study",
+    "apply_schedule": "frostline.plan.schedule",
     "blocks": "frostline.plan.blocks",
     "check": "frostline.judge.check",
     "freeze": "frostline.plan.apply",
+    "freeze_as_you_go": "frostline.plan.schedule",
+    "freeze_rows": "frostline.plan.rows",
+    "gradual_unfreezing": "frostline.plan.schedule",
+    "keep_trainable_float32": "frostline.plan.precision",
+    "load_delta": "frostline.plan.delta",
+    "lp_ft": "frostline.plan.schedule",
+    "param_groups": "frostline.plan.groups",
+    "prove_frozen": "frostline.plan.prove",
+    "read_delta": "frostline.plan.delta",
+    "save_delta": "frostline.plan.delta",
     "summary": "frostline.plan.summary",
+    "sync_optimizer": "frostline.plan.groups",
     "unfreeze": "frostline.plan.apply",
+    "unfreeze_rows": "frostline.plan.rows",
 }
 
-__all__ = ["FreezePlan", "Study", "StudyResult", "blocks", "check", "freeze", "summary", "unfreeze"]
+__all__ = [
+    "FreezePlan",
+    "Schedule",
+    "Study",
+    "StudyResult",
+    "apply_schedule",
+    "blocks",
+    "check",
+    "freeze",
+    "freeze_as_you_go",
+    "freeze_rows",
+    "gradual_unfreezing",
+    "keep_trainable_float32",
+    "load_delta",
+    "lp_ft",
+    "param_groups",
+    "prove_frozen",
+    "read_delta",
+    "save_delta",
+    "summary",
+    "sync_optimizer",
+    "unfreeze",
+    "unfreeze_rows",
+]
 
 
 def __getattr__(name: str) -> object:
