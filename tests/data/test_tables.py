@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from frostline.core.errors import DataError
@@ -176,6 +176,7 @@ def test_cell_that_says_nothing_is_named(tmp_path: Path, line: str, said: str) -
     assert read_table(written(tmp_path, "b.jsonl", '{"text": "hi"}\n')).filled("text") == ["hi"]
 
 
+@example(content=b"\x00\x0b\x00", suffix=".csv")
 @given(content=st.binary(max_size=200), suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]))
 def test_no_bytes_make_a_traceback(content: bytes, suffix: str) -> None:
     """Whatever a file holds, it is read or refused with one line."""

@@ -18,8 +18,20 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
+def plain(text: str) -> str:
+    """Text with its control characters made visible, so that no label can break a line or steer a terminal.
+
+    >>> plain("spam" + chr(27) + "[31m")
+    'spam\\\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class FrostlineError(Exception):
-    """Base of everything frostline raises on purpose."""
+    """Base of everything frostline raises on purpose: one line, whatever was found in a file."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(plain(sentence))
 
 
 class BadInputError(FrostlineError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isfinite
 
+from frostline.core.errors import plain as plain  # beside the other ways to write a thing for a reader
 from frostline.core.records import Difference, Estimate
 from frostline.judge.wording import NAMES
 
@@ -15,15 +16,6 @@ UNDEFINED = "undefined"
 
 # Matthews' coefficient runs from -1 to 1: a percentage of it would mean nothing.
 _NOT_RATES = frozenset({"mcc"})
-
-
-def plain(text: str) -> str:
-    """Text with its control characters made visible, so that no label can steer a terminal.
-
-    >>> plain("spam" + chr(27) + "[31m")
-    'spam\\\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def metric_name(metric: str) -> str:
