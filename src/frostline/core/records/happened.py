@@ -1,0 +1,143 @@
+"""What happened: candidates, runs with their proof, probes, results, the choice, openings, cost."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from frostline.core.records.base import Record
+from frostline.core.records.measured import Measures
+
+
+class Candidate(Record):
+    """One freeze plan that is tried."""
+
+    id: str
+    """Stable name within the study, usable as a file name: "depth-4", "full"."""
+    plan: str
+    """In words: "freeze embeddings to encoder.layer.2 (4 of 8 blocks)"."""
+    frozen: tuple[str, ...]
+    freeze_depth: int
+    trainable_parameters: int
+    total_parameters: int
+
+    @property
+    def trainable_share(self) -> float:
+        return self.trainable_parameters / self.total_parameters
+
+
+class Epoch(Record):
+    """One pass over the train split. Epoch 0 is the model before training."""
+
+    epoch: int
+    train_loss: float | None = None
+    """Mean over the epoch's batches, in training mode. None at epoch 0 or when not finite."""
+    train_accuracy: float | None = None
+    stop_loss: float | None
+    """Validation loss; None when not finite."""
+    stop_accuracy: float
+    seconds_s: float = 0.0
+    train_flops: int = 0
+    evaluate_flops: int = 0
+
+
+class Fit(Record):
+    """Loss and accuracy in evaluation mode at the restored epoch."""
+
+    examples: int
+    loss: float | None
+    accuracy: float
+
+
+class Proof(Record):
+    """Evidence that what was frozen stayed frozen during one run."""
+
+    frozen_tensors: int
+    sha256_before: str
+    """Of all frozen parameters and buffers, by name."""
+    sha256_after: str
+    changed: tuple[str, ...] = ()
+    optimizer_holds: tuple[str, ...] = ()
+    """Frozen parameters that the optimizer holds: must be none."""
+    training_mode: tuple[str, ...] = ()
+    """Frozen modules that were no longer held in evaluation mode: must be none."""
+
+    @property
+    def holds(self) -> bool:
+        return self.sha256_before == self.sha256_after and not (
+            self.changed or self.optimizer_holds or self.training_mode
+        )
+
+
+class Run(Record):
+    """One candidate trained with one seed."""
+
+    id: str
+    candidate: str
+    seed: int
+    status: Literal["finished", "failed"]
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+    """Epoch with the lowest stop loss, whose weights were restored. 0 is the model before training."""
+    ended: str
+    """Why training ended, in words."""
+    train_fit: Fit | None
+    """On a fixed sample of the train split, at most as large as the stop split."""
+    proof: Proof
+    seconds_s: float
+    train_flops: int
+    evaluate_flops: int
+
+
+class Probe(Record):
+    """A linear classifier on the frozen pretrained features after one block."""
+
+    depth: int
+    """Blocks passed through."""
+    block: str
+    measures: Measures
+    regularisation: float
+    """Inverse strength C chosen on the stop split."""
+
+
+class Result(Record):
+    """What one contender did on one split: a candidate, or a baseline."""
+
+    name: str
+    """A candidate id, or "majority", "tfidf-logistic"."""
+    kind: Literal["candidate", "baseline"]
+    sentence: str
+    """What it is, in words."""
+    measures: Measures
+
+
+class Choice(Record):
+    """Which candidate was chosen on the select split, and why."""
+
+    candidate: str
+    best: str
+    """The candidate with the highest metric."""
+    tied: tuple[str, ...]
+    """Candidates within the paired noise of the best, the best among them."""
+    metric: str
+    reason: str
+
+
+class Opening(Record):
+    """One reading of the sealed test labels."""
+
+    at: str
+    """UTC, ISO 8601."""
+    test_sha256: str
+    contenders: tuple[str, ...]
+
+
+class Cost(Record):
+    search_flops: int
+    """Everything measured in this study: probes, training, evaluation."""
+    full_finetune_flops: int
+    """Training and evaluating the candidate that freezes nothing."""
+    sweep_flops: int
+    """Training and evaluating every candidate the ordinary way."""
+    bound_flops: int
+    """Lower bound of the sweep (design, section 8)."""
+    seconds_s: float

@@ -1,0 +1,64 @@
+"""The study: all its evidence in one record."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from frostline.core.records.base import Record
+from frostline.core.records.given import Block, DataSummary
+from frostline.core.records.happened import Candidate, Choice, Cost, Opening, Probe, Result, Run
+from frostline.core.records.measured import Comparison
+
+
+class StudyRecord(Record):
+    """All evidence of one study: enough to judge and to render it without torch."""
+
+    schema_: Literal["frostline.study/1"] = Field("frostline.study/1", alias="schema")
+    name: str
+    created: str
+    """UTC, ISO 8601."""
+    command: str
+    """How to run it again."""
+    settings: dict[str, str | int | float | bool | None]
+    model: str
+    data: DataSummary
+    blocks: tuple[Block, ...]
+    """In execution order."""
+    candidates: tuple[Candidate, ...]
+    runs: tuple[Run, ...]
+    """One per candidate, in the order of `candidates`."""
+    select: tuple[Result, ...]
+    """Every candidate and baseline on the select split."""
+    probes: tuple[Probe, ...]
+    """On the select split, by depth."""
+    choice: Choice
+    reference: str | None
+    """Candidate that freezes nothing, when it was trained and did not fail."""
+    test: tuple[Result, ...]
+    """The chosen candidate, the reference and the baselines on the test split."""
+    test_without_overlap: tuple[Result, ...] = ()
+    """The same without the test examples that stand in an earlier split; empty when there are none."""
+    comparisons: tuple[Comparison, ...]
+    """On the test split: the chosen against the reference and each baseline; on the select split: against the best."""
+    openings: tuple[Opening, ...]
+    cost: Cost
+    environment: dict[str, str]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    def candidate(self, id: str) -> Candidate:
+        return next(candidate for candidate in self.candidates if candidate.id == id)
+
+    def run_of(self, candidate: str) -> Run:
+        return next(run for run in self.runs if run.candidate == candidate)
+
+    def result(self, name: str, split: Literal["select", "test"]) -> Result | None:
+        return next((result for result in getattr(self, split) if result.name == name), None)
+
+    def comparison(self, first: str, second: str, split: str) -> Comparison | None:
+        return next(
+            (c for c in self.comparisons if (c.first, c.second, c.split) == (first, second, split)),
+            None,
+        )
