@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from frostline.explain.summary import summary
     from frostline.judge.check import check
     from frostline.plan.apply import freeze, unfreeze
     from frostline.plan.blocks import blocks
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from frostline.plan.prove import prove_frozen
     from frostline.plan.rows import freeze_rows, unfreeze_rows
     from frostline.plan.schedule import Schedule, apply_schedule, freeze_as_you_go, gradual_unfreezing, lp_ft
-    from frostline.plan.summary import summary
     from frostline.study import Study, StudyResult
 
 __version__ = "0.1.0"
@@ -43,7 +43,7 @@ _HOME = {
     "prove_frozen": "frostline.plan.prove",
     "read_delta": "frostline.plan.delta",
     "save_delta": "frostline.plan.delta",
-    "summary": "frostline.plan.summary",
+    "summary": "frostline.explain.summary",
     "sync_optimizer": "frostline.plan.groups",
     "unfreeze": "frostline.plan.apply",
     "unfreeze_rows": "frostline.plan.rows",

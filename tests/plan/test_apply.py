@@ -17,7 +17,6 @@ from frostline.plan.apply import freeze, frozen_tensors, is_inert, unfreeze
 from frostline.plan.blocks import Example, blocks, call
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.proof import Seal
-from frostline.plan.summary import summary
 from frostline.train.optim import make_optimizer
 from frostline.train.recipe import Recipe
 from networks import NETWORKS, NormedCnn, RootToken
@@ -266,19 +265,3 @@ def scalar(net: nn.Module, example: Example) -> Tensor:
     output = call(net, example)
     tensor = output if isinstance(output, Tensor) else output[0]
     return tensor.square().mean()
-
-
-def test_summary_counts_what_trains() -> None:
-    """Rows are the largest parts in one state, and every parameter is counted once."""
-    shown = summary(freeze(RootToken(), "patches", "layers[:2]"))
-
-    assert [(row.name, row.frozen) for row in shown.rows] == [
-        ("token", False),
-        ("patches", True),
-        ("layers.0", True),
-        ("layers.1", True),
-        ("layers.2", False),
-        ("head", False),
-    ]
-    assert shown.total == sum(parameter.numel() for parameter in RootToken().parameters())
-    assert "<th scope=col>part</th>" in shown._repr_html_()

@@ -71,7 +71,7 @@ def blocks_command(
     """
     from json import dumps
 
-    from frostline.plan.describe import describe_blocks
+    from frostline.explain.describe import describe_blocks
 
     found = describe_blocks(model, weights=weights, image_size=image_size)
     if json:

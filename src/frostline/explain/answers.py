@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from frostline.explain.summary_text import size_text
 from frostline.plan.apply import is_inert
-from frostline.plan.summary_text import size_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from frostline.core.errors import ModelError, PlanError
+from frostline.explain.step_cost import OUTSIDE, step_costs
+from frostline.explain.summary import Summary, summary
 from frostline.plan.apply import freeze
 from frostline.plan.blocks import blocks, call, tensors_in
 from frostline.plan.flops import flop_counter
-from frostline.plan.step_cost import OUTSIDE, step_costs
-from frostline.plan.summary import Summary, summary
 from networks import NETWORKS, BagOfTokens, NormedCnn, RootToken
 
 EXAMPLES, WIDTH = 8, 16
@@ -310,3 +310,19 @@ def test_html_escapes_names_and_says_what_the_text_says() -> None:
     assert html.count("<li>") == len(shown.answers) > 0
     assert html.count("<tr>") == len(shown.rows) + 1
     assert re.findall(r"<th scope=col>(\w+)</th>", html)[:3] == ["block", "state", "parameters"]
+
+
+def test_summary_counts_what_trains() -> None:
+    """Rows are the largest parts in one state, and every parameter is counted once."""
+    shown = summary(freeze(RootToken(), "patches", "layers[:2]"))
+
+    assert [(row.name, row.frozen) for row in shown.rows] == [
+        ("token", False),
+        ("patches", True),
+        ("layers.0", True),
+        ("layers.1", True),
+        ("layers.2", False),
+        ("head", False),
+    ]
+    assert shown.total == sum(parameter.numel() for parameter in RootToken().parameters())
+    assert "<th scope=col>part</th>" in shown._repr_html_()

@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from frostline.plan.summary import Summary, SummaryRow
+    from frostline.explain.summary import Summary, SummaryRow
 
 WIDTH = 100
 _PLAIN = ("part", "state", "parameters", "mode")

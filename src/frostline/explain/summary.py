@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from frostline.core.errors import PlanError
-from frostline.plan.answers import Held, Saving, answers, recurrent
+from frostline.explain.answers import Held, Saving, answers, recurrent
+from frostline.explain.step_cost import OUTSIDE, Costs, measuring, step_costs
+from frostline.explain.summary_text import as_html, as_text
 from frostline.plan.apply import is_inert
 from frostline.plan.blocks import Example, blocks
-from frostline.plan.step_cost import OUTSIDE, Costs, measuring, step_costs
-from frostline.plan.summary_text import as_html, as_text
 from frostline.plan.wrapped import unwrapped
 
 

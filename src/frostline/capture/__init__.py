@@ -1,0 +1,1 @@
+"""Capture and replay: what frozen blocks compute is computed once per example."""

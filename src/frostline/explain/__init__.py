@@ -1,0 +1,1 @@
+"""What a freeze costs and saves, in words."""
