@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-browser lint bench clean
+.PHONY: demo test test-slow test-browser zoo lint bench clean
 
 demo: $(READY)
 	$(BIN)/frostline demo spam --out studies/spam
@@ -14,6 +14,9 @@ test: lint
 
 test-browser: $(READY)
 	$(BIN)/pytest -m browser
+
+zoo: $(READY)
+	$(BIN)/pytest tests/capture/test_zoo.py tests/plan/test_zoo.py -m 'slow or not slow'
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
@@ -26,6 +29,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/check_start.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/heads.py
+	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/sweep.py
 
 # torch goes first and alone: asked for by another package it may come as a CUDA build of several gigabytes.
 $(READY): pyproject.toml constraints.txt

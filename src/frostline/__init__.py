@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from frostline.capture.replay import Replay
     from frostline.explain.summary import summary
     from frostline.judge.check import check
     from frostline.plan.apply import freeze, unfreeze
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "FreezePlan": "frostline.plan.freeze_plan",
+    "Replay": "frostline.capture.replay",
     "Schedule": "frostline.plan.schedule",
     "Study": "frostline.study",
     "StudyResult": "frostline.study",
@@ -51,6 +53,7 @@ _HOME = {
 
 __all__ = [
     "FreezePlan",
+    "Replay",
     "Schedule",
     "Study",
     "StudyResult",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from frostline.explain.summary_text import size_text
+from frostline.core.sizes import size_text
 from frostline.plan.apply import is_inert
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from frostline.core.errors import PlanError
 from frostline.explain.answers import Held, Saving, answers, recurrent
+from frostline.explain.replayable import replay_answers
 from frostline.explain.step_cost import OUTSIDE, Costs, measuring, step_costs
 from frostline.explain.summary_text import as_html, as_text
 from frostline.plan.apply import is_inert
@@ -120,7 +121,9 @@ def summary(
         rows, saving = tuple(_parts(model, "", set())), None
     else:
         rows, saving = _measured(model, example, optimizer)
-    return Summary(type(model).__name__, rows, saving, tuple(answers(model, held, saving, loader_share)))
+    said = list(answers(model, held, saving, loader_share))
+    said += replay_answers(model, example) if example is not None else ()
+    return Summary(type(model).__name__, rows, saving, tuple(said))
 
 
 def _parts(module: nn.Module, path: str, seen: set[int]) -> list[SummaryRow]:

@@ -7,6 +7,8 @@ from html import escape
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from frostline.core.sizes import size_text
+
 if TYPE_CHECKING:
     from frostline.explain.summary import Summary, SummaryRow
 
@@ -41,20 +43,6 @@ def as_html(summary: Summary) -> str:
     answers = "".join(f"<li>{escape(answer)}</li>" for answer in summary.answers)
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f"{table}<ul>{answers}</ul>" if answers else table
-
-
-def size_text(size_bytes: int) -> str:
-    """A size with three digits that count, in decimal units.
-
-    >>> [size_text(n) for n in (0, 999, 1_500, 23_456_789)]
-    ['0 B', '999 B', '1.50 kB', '23.5 MB']
-    """
-    size, unit = float(size_bytes), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{size_bytes} B" if unit == "B" else f"{size:#.3g} {unit}".replace(". ", " ")
 
 
 def _columns(summary: Summary) -> tuple[str, ...]:

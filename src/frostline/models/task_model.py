@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,12 @@ class TaskModel:
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits (B, C) of a batch, in whatever mode the module is."""
-        output = self.module(**batch) if self.by_keyword else self.module(*batch.values())
-        return output if isinstance(output, Tensor) else output.logits
+        return self.logits_in(self.module(**batch) if self.by_keyword else self.module(*batch.values()))
+
+    def logits_in(self, output: Any) -> Tensor:
+        """The logits in what the module gave."""
+        logits_BC: Tensor = output if isinstance(output, Tensor) else output.logits
+        return logits_BC
 
 
 def last_linear(module: nn.Module, classes: int) -> nn.Linear | None:
@@ -65,12 +69,21 @@ class PooledClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
+        # A module, so that replay can keep its output: one vector an example instead of one a token.
+        self.pool = MeanPool()
         self.head = nn.Linear(features, classes)
 
     def forward(self, **inputs: Tensor) -> Tensor:
         hidden = self.backbone(**inputs).last_hidden_state
-        logits_BC: Tensor = self.head(mean_pool(hidden, inputs.get("attention_mask")))
+        logits_BC: Tensor = self.head(self.pool(hidden, inputs.get("attention_mask")))
         return logits_BC
+
+
+class MeanPool(nn.Module):
+    """`mean_pool` as a module."""
+
+    def forward(self, hidden: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+        return mean_pool(hidden, mask_BT)
 
 
 def mean_pool(hidden: Tensor, mask_BT: Tensor | None = None) -> Tensor:
