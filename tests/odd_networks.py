@@ -49,7 +49,8 @@ def wired(wiring: Callable[..., Any], *, frozen: tuple[str, ...] = ("a", "b", "c
         for module in parts.values():
             for parameter in module.parameters():
                 nn.init.normal_(parameter, std=0.5)
-    freeze(net, *frozen)
+    if frozen:
+        freeze(net, *frozen)
     return net
 
 

@@ -87,16 +87,14 @@ CASES = {
     "t5 encoder": Case(
         known("t5 encoder"), texts, (FEW, *[Told(SOME, ("'encoder.block.0' is given what is left to chance",))] * 2)
     ),
-    "mixtral": Case(
-        known("mixtral"), texts, (FEW, FEW, Told(SOME, ("'model.norm' works on a number of rows that depends",)))
-    ),
+    "mixtral": Case(known("mixtral"), texts, (FEW, FEW, Told(SOME, ("'model.norm' is rounded otherwise in batches",)))),
     "vit": Case(known("vit"), pictures, (EACH, EACH, EACH)),
     "resnet": Case(known("resnet"), pictures, (EACH, EACH, EACH)),
     "convnext": Case(known("convnext"), pictures, (EACH, EACH, EACH)),
     "swin": Case(known("swin"), pictures, (EACH, EACH, EACH)),
     "cnn": Case(known("cnn"), plain_pictures, (EACH, EACH)),
     "lstm": Case(known("lstm"), numbers, (EACH, Told(ALL, ("'lstm' is rounded otherwise in evaluation mode",)))),
-    "packed lstm": Case(PackedLstm, texts, (FEW, FEW, Told(SOME, ("'lstm' is rounded otherwise",)))),
+    "packed lstm": Case(PackedLstm, texts, (FEW, FEW, Told(SOME, ("'lstm' looks at numbers of the batch",)))),
     "mixture of experts": Case(known("mixture of experts"), numbers, (EACH, EACH, EACH)),
     "two inputs": Case(TwoInputs, pairs, (EACH, EACH, EACH)),
     "gives a dictionary": Case(TellsAll, texts, (EACH, EACH, EACH)),

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
@@ -29,6 +30,11 @@ READS = frozenset(
     | {"item", "tolist", "numpy", "equal", "allclose", "is_nonzero"}
 )
 """Functions by which Python code looks at a tensor's numbers, and may go another way because of them."""
+
+UNSEEN = frozenset({"__array__", "tolist", "numpy"})
+"""Those of them that no operation of torch goes with."""
+
+PLACES = frozenset({"__getitem__", "__setitem__"})
 
 Read = tuple[str, object]
 """A function of `READS` and what it answered."""
@@ -65,6 +71,10 @@ class Flow:
     """Chosen modules in which something depends on the batch's numbers, and what."""
     running: list[str] = field(default_factory=list)
     """The outermost chosen module that is running now, if any."""
+
+    def has_hidden(self, looks: int) -> bool:
+        """Whether torch looked at numbers more often than can be seen from the functions that Python code called."""
+        return looks > sum(what not in UNSEEN for what, _ in self.reads)
 
     def note(self, what: str, answer: object) -> None:
         if self.running:
@@ -124,11 +134,20 @@ class Reading(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in READS:
-            self._flow.note(func.__name__, _answer_of(result))
-            if self._after is not None and not self._flow.running:
-                self._after()
+        name = getattr(func, "__name__", "")
+        answers = [_answer_of(result)] if name in READS else list(_places(args[1])) if name in PLACES else []
+        for answer in answers:
+            self._flow.note(name, answer)
+        if answers and self._after is not None and not self._flow.running:
+            self._after()
         return result
+
+
+def _places(index: Any) -> Iterator[int]:
+    """Whole numbers in a subscript that are tensors: torch looks at them by itself."""
+    for one in tensors_of(index):
+        if not one.dim() and not one.is_floating_point() and one.dtype != torch.bool:
+            yield int(one)
 
 
 def _answer_of(result: Any) -> object:
@@ -139,7 +158,7 @@ def _answer_of(result: Any) -> object:
 
 
 class Unevenness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Notes chosen modules that compute for a number of rows that depends on the data.
+    """Notes chosen modules that look at numbers, or compute for a number of rows that depends on the data.
 
     The last bits of what such a module gives depend on the other examples of the batch: a product with one
     row is rounded otherwise than one with many.
@@ -148,9 +167,14 @@ class Unevenness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
     def __init__(self, flow: Flow) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._flow = flow
+        self.looks = 0
+        """At numbers, outside chosen modules."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self._flow.running and is_uneven(func, args):
+        looked = torch.Tag.data_dependent_output in func.tags
+        if looked and not self._flow.running:
+            self.looks += 1
+        if self._flow.running and (looked or is_uneven(func, args)):
             self._flow.note(func.__name__.partition(".")[0], None)
         return func(*args, **(kwargs or {}))
 

@@ -25,6 +25,7 @@ TRAINING = "what trains"
 CHANCE = "chance"
 ROWS = "a number of rows that depends on the data"
 """A product with one row is rounded otherwise than one with many, so the last bits depend on the rest of the batch."""
+LOOK = "a look at numbers that cannot be followed"
 EXAMPLES = "examples"
 SMALL = "rounding by the number of examples, in small batches"
 SIZE = "rounding by the number of examples, in batches of any size"
@@ -60,6 +61,10 @@ class Descent(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
         """Marks of what the model's code looked at, or counted the rows of, to go one way or another."""
         self.choosing: set[Mark] = set()
         """Marks of real numbers from which whole ones or truth values were made: such numbers choose among others."""
+        self.held: set[Mark] = set()
+        """Marks on what was still held when numbers were looked at: other ways may take it up."""
+        self.looks = 0
+        """At numbers, in whatever way."""
         self.counted = False
         """Whether a number of rows came from the data."""
         self.generators: list[tuple[torch.Generator, Tensor]] = []
@@ -94,17 +99,19 @@ class Descent(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
         before = _random_state(func, kwargs)
         result = func(*args, **kwargs)
         given = self.of((args, kwargs))
-        drawn = before is not None and not torch.equal(before, _state_of(kwargs))
+        drawn = before is not None and before != _state_of(kwargs)
         rows = is_uneven(func, args)
         foreign = kwargs.get("generator")
         if before is not None and foreign is not None:
-            self.generators.append((foreign, before))
+            self.generators.append((foreign, torch.frombuffer(bytearray(before), dtype=torch.uint8)))
         if torch.Tag.data_dependent_output in func.tags:
+            self.looks += 1
             self.read |= given
+            self.held |= self.alive()
         if rows:
             self.counted = True
-            # What is still held may be taken up later, by code that runs for some numbers of rows only.
-            self.read |= given | {mark for mark in self.alive() if not isinstance(mark, str)}
+            self.read |= given
+            self.held |= self.alive()
         marks = NONE if name in _FRESH or name.startswith("new_") else given
         marks |= frozenset([CHANCE] if drawn else []) | frozenset([ROWS] if rows else [])
         if self._examples and TRAINING not in given:
@@ -147,19 +154,19 @@ def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     return tensors_of(given)
 
 
-def _random_state(func: Any, kwargs: Any) -> Tensor | None:
+def _random_state(func: Any, kwargs: Any) -> bytes | None:
     return _state_of(kwargs) if torch.Tag.nondeterministic_seeded in func.tags else None
 
 
-def _state_of(kwargs: Any) -> Tensor:
+def _state_of(kwargs: Any) -> bytes:
     generator = kwargs.get("generator")
     if generator is not None:
-        state: Tensor = generator.get_state()
-        return state
+        return bytes(generator.get_state().numpy())
     states = [torch.get_rng_state()]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         states += torch.cuda.get_rng_state_all()
-    return torch.cat(states)
+    # As bytes: no operation of torch compares them, which other modes would notice.
+    return b"".join(bytes(state.numpy()) for state in states)
 
 
 def _memory_of(tensor: Tensor) -> int | None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from frostline.capture.batches import Batch
 from frostline.capture.calls import CallName
-from frostline.capture.descent import CHANCE, EXAMPLES, NONE, ROWS, SIZE, SMALL, TRAINING, Descent
+from frostline.capture.descent import CHANCE, EXAMPLES, LOOK, NONE, ROWS, SIZE, SMALL, TRAINING, Descent
 from frostline.capture.eligible import eligible
 from frostline.capture.guard import other_weights, seed_everything, undisturbed
 from frostline.capture.leftovers import leftovers
@@ -250,6 +250,12 @@ def _split(model: nn.Module, forward: Callable[..., Any], batch: Batch, learnt: 
             divisible = {name.path for name in uneven if any(True for _ in modules[name.path].children())}
             if not (steered | divisible) - learnt.split:
                 break
+            whole = [path for path in sorted(steered - learnt.split) if not any(True for _ in modules[path].children())]
+            learnt.reasons += tuple(
+                f"{path!r} looks at numbers of the batch."
+                for path in whole
+                if any(True for _ in modules[path].parameters())
+            )
             learnt.split |= steered | divisible
     lost = sum(two.calls[name].flops for name in uneven)
     if lost > sum(call.flops for call in two.calls.values()) / 2:
@@ -329,6 +335,8 @@ def _unfit(name: CallName, call: Recorded, least: int) -> str:
         return f"{name.path!r} works on a number of rows that depends on the batch, by which results are rounded"
     if CHANCE in call.after:
         return f"{name.path!r} is called on a way that is left to chance"
+    if LOOK in call.after:
+        return f"{name.path!r} is called after the model looked at numbers in a way that cannot be followed"
     if ROWS in call.after:
         return f"{name.path!r} is called after the model counted something in the batch, by which it may go another way"
     return ""

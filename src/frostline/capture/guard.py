@@ -71,7 +71,8 @@ def undisturbed(model: nn.Module) -> Iterator[State]:
         torch.set_autocast_cache_enabled(cached)
         state.put_back()
         for module, training in modes.items():
-            module.training = training
+            if module.training is not training:
+                module.training = training
 
 
 @contextmanager

@@ -43,11 +43,15 @@ def make_plan(
     Returns:
         The plan, or why replaying does not give the model's result.
     """
+    first = learnt.live is None
     spoiling = Spoiling(model, forward, batch.pick((0, 1)), examined)
     reached = spoiling.reached()
     if reached is None:
         return NOT_ITS_OWN
     live = _live(spoiling, reached, learnt)
+    if first and (leaner := _without_needless_boundaries(spoiling, examined, live)) is not None:
+        learnt.layouts = {name: examined.layouts[name] for name in leaner.calls}
+        return make_plan(model, forward, batch, leaner, learnt, slices=slices)
     unstorable = {leaf.name for leaf in live if not isinstance(examined.calls[leaf.name].leaves[leaf.position], Tensor)}
     if unstorable:  # an object that matters: its call is made, so that what feeds it matters too
         rest = {name: call for name, call in examined.calls.items() if name not in unstorable}
@@ -70,6 +74,28 @@ def make_plan(
         forward_flops=examined.forward_flops,
         narrowed=bool(only),
     )
+
+
+def _without_needless_boundaries(spoiling: Spoiling, examined: Examined, live: Sequence[Leaf]) -> Examined | None:
+    """The same without modules that have no parameters, when less has to be stored then.
+
+    A pooling layer is worth replaying. The identity of a shortcut is not: it gives again what it was given.
+    """
+    idle = {leaf.name for leaf in live if next(examined.modules[leaf.name.path].parameters(), None) is None}
+    rest = replace(examined, calls={name: call for name, call in examined.calls.items() if name not in idle})
+    if not idle or not rest.calls:
+        return None
+    fewer = spoiling.with_calls_of(rest)
+    reached = fewer.reached()
+    if reached is None:
+        return None
+    needed = [leaf for leaf in fewer.spoilable() if leaf in reached.leaves]
+    return rest if _row_bytes(rest, needed) < _row_bytes(examined, live) else None
+
+
+def _row_bytes(examined: Examined, leaves: Sequence[Leaf]) -> int:
+    layouts = (examined.layouts[leaf.name][leaf.position] for leaf in leaves)
+    return sum(layout.row_bytes for layout in layouts if layout is not None and layout.dimension is not None)
 
 
 def _live(spoiling: Spoiling, reached: Reached, learnt: Learnt) -> list[Leaf]:
@@ -148,6 +174,8 @@ def _slices(spoiling: Spoiling, examined: Examined, live: Sequence[Leaf]) -> dic
         layout = examined.layouts[leaf.name][leaf.position]
         if layout is None or layout.dimension is None or examined.calls[leaf.name].requires_grad[leaf.position]:
             continue
+        if not spoiling.matters([leaf]):
+            continue  # nothing of it matters for these two examples, which says nothing of others
         sizes = [(size, d) for d, size in enumerate(layout.shape) if d != layout.dimension and size > 1]
         tries = [(dimension, index) for _, dimension in sorted(sizes, reverse=True) for index in (0, -1)]
         only = next((t for t in tries if _is_enough(spoiling, leaf, *t)), None)

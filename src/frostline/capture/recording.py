@@ -24,7 +24,7 @@ from frostline.capture.calls import (
     noting_packed,
     standing_in,
 )
-from frostline.capture.descent import NONE, ROWS, SMALL, TRAINING, Descent, Marks
+from frostline.capture.descent import LOOK, NONE, ROWS, SMALL, TRAINING, Descent, Marks
 from frostline.capture.outputs import flatten
 from frostline.plan.flops import flop_counter
 
@@ -92,7 +92,7 @@ def record(
 
     def keep(name: CallName, total: int, compute: Callable[[], Any], inputs: Any) -> Any:
         follows, before = need_gradients(inputs), counter.get_total_flops()
-        after = NONE if descent is None else frozenset(descent.read) | (frozenset([ROWS]) if descent.counted else NONE)
+        after = _before_call(made.flow, descent, unevenness.looks)
         output = compute()
         leaves, structure = flatten(output)
         requires_grad = tuple(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves)
@@ -108,7 +108,7 @@ def record(
 
     with ExitStack() as stack:
         counter = stack.enter_context(flop_counter())
-        stack.enter_context(Unevenness(made.flow))
+        unevenness = stack.enter_context(Unevenness(made.flow))
         stack.enter_context(noting_packed(model, made.flow))
         stack.enter_context(standing_in(modules, keep, made.flow))
         stack.enter_context(Reading(made.flow))
@@ -119,6 +119,14 @@ def record(
     made.random_state = torch.get_rng_state()
     made.foreign_chance = foreign != _foreign_states()
     return made
+
+
+def _before_call(flow: Flow, descent: Descent | None, looks: int) -> Marks:
+    """What had been looked at or counted when a call is made."""
+    if descent is None:
+        return NONE
+    hidden = [LOOK] if flow.has_hidden(looks) else []
+    return frozenset([*descent.read, *hidden, *([ROWS] if descent.counted else [])])
 
 
 def _foreign_states() -> tuple[Any, ...]:

@@ -359,18 +359,22 @@ class Replay:
         """Compare a few examples with the ordinary model; the second time in another order as well."""
         verified = self._verified[torch.is_grad_enabled()]
         self._last_verified = torch.is_grad_enabled(), batch.ids()
-        # All at first: some models go another way with many examples than with few.
-        few = range(min(batch.examples, max(plan.least, VERIFIED_EXAMPLES)) if verified else batch.examples)
-        for order in [few, few[::-1]][: 1 + verified]:
-            went, differs = self._compare(plan, batch.pick(order), _picked(rows, batch, order), [ids[n] for n in order])
+        few = range(min(batch.examples, max(plan.least, VERIFIED_EXAMPLES)))
+        # At first all of them, gradients aside: some kernels, and some models, go another way with many than with few.
+        asked = [(few, True), (few[::-1], True)] if verified else [(range(batch.examples), False), (few, True)]
+        for order, gradients in asked:
+            part, some = batch.pick(order), _picked(rows, batch, order)
+            went, differs = self._compare(plan, part, some, [ids[n] for n in order], gradients=gradients)
             if went != "replayed":
-                return  # these few take another way than the whole batch: the next batch is asked
+                return  # these take another way than the whole batch: the next batch is asked
             if differs:
                 self.refuse(f"replaying was tried and {differs}")
                 return
         self._verified[torch.is_grad_enabled()] += 1
 
-    def _compare(self, plan: ReplayPlan, part: Batch, rows: Rows, ids: Sequence[str]) -> tuple[Went, str]:
+    def _compare(
+        self, plan: ReplayPlan, part: Batch, rows: Rows, ids: Sequence[str], *, gradients: bool
+    ) -> tuple[Went, str]:
         """Whether a replayed pass went a known way, and what of it is not as in the ordinary one."""
         ways: list[Went] = []
 
@@ -380,7 +384,7 @@ class Replay:
             return result
 
         tolerance = HALF_TOLERANCE if self.rows.store.half else 0.0
-        differs = difference(self._model, partial(part, self._forward), replayed, tolerance)
+        differs = difference(self._model, partial(part, self._forward), replayed, tolerance, gradients=gradients)
         return ways[0], differs
 
 

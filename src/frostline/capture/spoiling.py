@@ -61,6 +61,10 @@ class Spoiling:
         self._model, self._forward, self._batch, self._examined = model, forward, batch, examined
         self._gradients: dict[str, Tensor | None] = {}
 
+    def with_calls_of(self, examined: Examined) -> Spoiling:
+        """The same questions when only these calls are replayed."""
+        return Spoiling(self._model, self._forward, self._batch, examined)
+
     def spoilable(self) -> Iterator[Leaf]:
         """Leaves that can turn out not to matter: whole numbers always count."""
         for name, call in self._examined.calls.items():
@@ -92,6 +96,8 @@ class Spoiling:
         self._gradients = gradients
         of_result = descent.of(result)
         elsewhere = descent.of([list(attributes(module)) for module in self._model.modules()]) | descent.read
+        if descent.counted or flow.has_hidden(descent.looks):
+            elsewhere |= descent.held  # code that nobody can follow may take it up for other examples
         marks = of_result | descent.of(gradients) | elsewhere
         leaves = {Leaf(name, n) for name, call in self._examined.calls.items() for n in range(len(call.leaves))}
         only_result = leaves & of_result - elsewhere

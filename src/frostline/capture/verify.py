@@ -19,7 +19,12 @@ VERIFIED_EXAMPLES = 4
 
 
 def difference(
-    model: nn.Module, ordinary: Callable[[], Any], replayed: Callable[[], Any], tolerance: float = 0.0
+    model: nn.Module,
+    ordinary: Callable[[], Any],
+    replayed: Callable[[], Any],
+    tolerance: float = 0.0,
+    *,
+    gradients: bool = True,
 ) -> str:
     """What differs between two passes made from the same random state; empty when nothing does.
 
@@ -27,9 +32,10 @@ def difference(
 
     Args:
         tolerance: As a share of the largest number; 0 asks for equality to the last bit.
+        gradients: Whether they are compared, too.
     """
-    first, first_gradients = _measured(model, ordinary)
-    second, second_gradients = _measured(model, replayed)
+    first, first_gradients = _measured(model, ordinary, gradients)
+    second, second_gradients = _measured(model, replayed, gradients)
     if not (_all_close(first, second, tolerance) if tolerance else same_values(first, second)):
         return "its result is not that of the ordinary model"
     for name, gradient in first_gradients.items():
@@ -50,11 +56,11 @@ def _all_close(one: Any, other: Any, tolerance: float) -> bool:
     )
 
 
-def _measured(model: nn.Module, run: Callable[[], Any]) -> tuple[Any, dict[str, Tensor | None]]:
+def _measured(model: nn.Module, run: Callable[[], Any], gradients: bool) -> tuple[Any, dict[str, Tensor | None]]:
     with undisturbed(model):
         seed_everything(1)
         result = run()
-        return result, gradients_of(model, result)
+        return result, gradients_of(model, result) if gradients else {}
 
 
 def gradients_of(model: nn.Module, result: Any) -> dict[str, Tensor | None]:

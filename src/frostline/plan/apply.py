@@ -145,12 +145,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     ([False, False], [True, False])
     """
     modes = {module: module.training for module in model.modules()}
-    model.eval()
+    if any(modes.values()):
+        model.eval()
     try:
         yield
     finally:
         for module, training in modes.items():
-            module.training = training
+            if module.training is not training:
+                module.training = training
 
 
 def is_inert(module: nn.Module) -> bool:
