@@ -51,6 +51,7 @@ from frostline.plan.blocks import blocks as find_blocks
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.report.html import render_html
 from frostline.report.write import write_report
+from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
 from frostline.train.checkpoint import delete_checkpoints, load_chosen_weights, save_chosen
 from frostline.train.cost import sweep_bound_flops
@@ -58,7 +59,7 @@ from frostline.train.device import pick_device
 from frostline.train.evaluate import on_device
 from frostline.train.inputs import make_inputs
 from frostline.train.race import Probabilities, Race, Start
-from frostline.train.recipe import Recipe
+from frostline.train.recipe import Keeping, Recipe
 
 
 def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
@@ -67,7 +68,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     race, notes = _prepare(settings, folder, ledger, progress)
     earlier_s = race.seconds_already_trained()
     start = race.start()
-    runs = race.train_all(start.before)
+    runs = race.train_all(start)
     baselines = fit_baselines(race.data)
 
     # Choosing: the select split, and nothing of the test split.
@@ -76,7 +77,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     if not trained:
         raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
     select = _predictions(race.data, trained, select_labels)
-    choice = choose(select, {id: runs[id].train_flops for id in select}, metric="f1", seed=settings.seed)
+    choice = choose(select, {id: runs[id].ordinary_train_flops for id in select}, metric="f1", seed=settings.seed)
     chosen = choice.candidate
     reference = propose.FULL if propose.FULL in select else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
@@ -106,6 +107,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         runs=tuple(runs.values()),
         select=_results(race, select, "select", sentences),
         probes=_probe_records(race, start, select_labels),
+        head_rates=start.head_rates,
         choice=choice,
         reference=reference,
         test=_results(race, test, "test", sentences),
@@ -115,6 +117,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         comparisons=_comparisons(choice, test, select, settings.seed),
         openings=tuple(ledger.openings()),
         cost=_cost(race, start, runs, time.perf_counter() - began + earlier_s),
+        replay=race.activations.summary() if race.activations else None,
         environment=environment(str(next(race.model.module.parameters()).device)),
     )
 
@@ -137,7 +140,8 @@ def _prepare(
     _say_all(progress, data.summary.notes)
     model = _load_model(settings, data.kind, data.task)
     model.module.to(pick_device())
-    inputs, notes = make_inputs(data, model)
+    augment = parse_augment(settings.augment)
+    inputs, notes = make_inputs(data, model, augment)
     _say_all(progress, (*model.notes, *notes))
     example = on_device(model, inputs.batch(data.rows["train"][:2]))
     try:
@@ -156,11 +160,20 @@ def _prepare(
         plans=propose.depths(blocks) if settings.plans == "depths" else propose.patterns(blocks, settings.plans),
         recipe=Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields if hasattr(settings, name)}),
         seed=settings.seed,
+        in_step=bool(augment),
+        keeping=_keeping(settings),
         folder=folder,
         ledger=ledger,
         progress=progress,
     )
     return race, (*model.notes, *notes)
+
+
+def _keeping(settings: Settings) -> Keeping | None:
+    if settings.activations == "off":
+        return None
+    budget = None if settings.activations_gib is None else int(settings.activations_gib * 2**30)
+    return Keeping(place=settings.activations, budget_bytes=budget, half=settings.activations_half)
 
 
 def _load_model(settings: Settings, kind: Literal["text", "image"], task: Task) -> TaskModel:
@@ -235,12 +248,13 @@ def _comparisons(
 
 
 def _cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float) -> Cost:
-    spent = {id: run.train_flops + run.evaluate_flops for id, run in runs.items()}
+    spent = sum(run.train_flops + run.evaluate_flops + run.prepare_flops for run in runs.values())
+    ordinary = {id: run.ordinary_flops for id, run in runs.items()}
     leading = {id: plan.freeze_depth for id, plan in race.plans.items() if _is_prefix(plan)}
     return Cost(
-        search_flops=start.flops + sum(spent.values()) + race.answering_flops(),
-        full_finetune_flops=spent.get(propose.FULL, 0),
-        sweep_flops=sum(spent.values()),
+        search_flops=start.flops + spent + race.answering_flops() + race.passing_flops(),
+        full_finetune_flops=ordinary.get(propose.FULL, 0),
+        sweep_flops=sum(ordinary.values()),
         bound_flops=sweep_bound_flops(
             race.blocks,
             {depth: len(runs[id].epochs) - 1 for id, depth in leading.items()},

@@ -36,14 +36,22 @@ def ask(folder: Path, **settings: Any) -> fl.Study:
     )
 
 
+WORK = ("train_flops", "evaluate_flops", "spared_train_flops", "spared_evaluate_flops")
+
+
 def without_clock(record: StudyRecord) -> Any:
     """A record less what the clock and the folder decide."""
     plain = json.loads(record.model_dump_json())
     for run in plain["runs"]:
         run["seconds_s"] = 0
-        for epoch in run["epochs"]:
-            epoch["seconds_s"] = 0
+        for part in (run, *run["epochs"]):
+            part["seconds_s"] = 0
+            part["ordinary_flops"] = sum(part.pop(name) for name in WORK)
+        run.pop("prepare_flops")
     plain["cost"]["seconds_s"] = 0
+    # What is replayed depends on how fast this machine reads and computes, the numbers that come out do not.
+    plain.pop("replay")
+    plain["cost"].pop("search_flops")
     for key in ("created", "command", "settings", "openings"):
         plain.pop(key)
     plain["data"].pop("source")

@@ -43,6 +43,17 @@ def test_the_meter_returns_what_the_work_gave_and_does_it_once() -> None:
     assert answers == [1, 2, 3]
 
 
+def test_work_that_is_like_no_other_is_measured_every_time() -> None:
+    """`measure` adds what this very work costs, and neither remembers it nor looks at what is remembered."""
+    meter = FlopsMeter()
+    meter.count("key", lambda: torch.ones(4, 4) @ torch.ones(4, 4))
+    given = [meter.measure(lambda size=size: torch.ones(size, 4) @ torch.ones(4, 4)) for size in (1, 2)]
+    meter.count("key", lambda: torch.ones(4, 4) @ torch.ones(4, 4))
+
+    assert [tuple(tensor.shape) for tensor in given] == [(1, 4), (2, 4)]
+    assert meter.total == 2 * 4 * 4 * (4 + 1 + 2 + 4)
+
+
 @pytest.mark.parametrize("frozen", [(), ("embedding", "first")])
 def test_training_steps_are_counted_like_the_first_of_their_shape(frozen: tuple[str, ...]) -> None:
     """Later steps of a shape cost what the first one did: counting every step gives the meter's total."""

@@ -13,7 +13,7 @@ import typer
 from frostline import __version__
 from frostline.cli.audit_freeze import audit_freeze_command
 from frostline.cli.check import check_command
-from frostline.cli.look import blocks_command, judge_command, report_command
+from frostline.cli.look import blocks_command, clean_command, judge_command, report_command
 from frostline.cli.search import demo_command, search_command
 from frostline.core.errors import BadInputError, FrostlineError
 
@@ -29,6 +29,7 @@ app.command("check")(check_command)
 app.command("judge")(judge_command)
 app.command("report")(report_command)
 app.command("blocks")(blocks_command)
+app.command("clean")(clean_command)
 app.command("audit-freeze")(audit_freeze_command)
 app.command("demo")(demo_command)
 

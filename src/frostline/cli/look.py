@@ -57,6 +57,23 @@ def report_command(study: StudyArgument) -> None:
     typer.echo(f"Report: {study / 'report.html'}")
 
 
+def clean_command(study: StudyArgument) -> None:
+    """Delete the stored activations of a study; verdict, report and weights stay. Says how much that freed.
+
+    Example:
+
+      frostline clean studies/spam
+    """
+    from frostline.core.errors import StudyError
+    from frostline.core.sizes import size_text
+    from frostline.core.study_folder import StudyFolder
+
+    folder = StudyFolder(study)
+    if not folder.ledger.is_file():
+        raise StudyError(f"{study} holds no study: ledger.sqlite is missing. Give the folder that --out named.")
+    typer.echo(f"Freed {size_text(folder.delete_activations())} in {folder.activations}.")
+
+
 def blocks_command(
     model: Annotated[str, typer.Argument(help="Folder of a transformers model, or module:function.")],
     weights: Annotated[Path | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,

@@ -16,6 +16,7 @@ Floors = Annotated[
     typer.Option("--floor", help="Demand, such as recall>=0.8. May be given several times.", metavar="METRIC>=NUMBER"),
 ]
 Out = Annotated[Path | None, typer.Option(help="Study folder; must not hold another study.")]
+Clean = Annotated[bool, typer.Option("--clean", help="Delete the stored activations when the study is done.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the study in that folder.")]
 
 
@@ -39,8 +40,26 @@ def search_command(
     ] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without a lower validation loss. [default: 2]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides splits, order and fresh weights. [default: 0]")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Random augmentation of images in training: shift, flip or both, with a comma.")
+    ] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(
+            help="Where outputs of frozen blocks are kept: auto, memory, disk; off computes them each time.",
+            metavar="PLACE",
+        ),
+    ] = None,
+    activations_gib: Annotated[
+        float | None,
+        typer.Option(help="Most that they may take. [default: a quarter of the free memory, half of the free disk]"),
+    ] = None,
+    activations_half: Annotated[
+        bool, typer.Option("--activations-half", help="Keep them as float16: half the size, no longer exact.")
+    ] = False,
     out: Out = None,
     resume: Resume = False,
+    clean: Clean = False,
     json: Json = False,
 ) -> None:
     """Try freeze plans on your data, choose one, train it and judge it on a sealed test split.
@@ -75,10 +94,14 @@ def search_command(
         "learning_rate": learning_rate,
         "patience": patience,
         "seed": seed,
+        "augment": augment,
+        "activations": activations,
+        "activations_gib": activations_gib,
+        "activations_half": activations_half or None,
     }
     asked = (read_toml(study) if study else {}) | {name: value for name, value in given.items() if value is not None}
     folder = out or (study.parent if study and resume else Path("study"))
-    _run(Study.of(Settings.checked(**asked), out=folder, resume=resume), json)
+    _run(Study.of(Settings.checked(**asked), out=folder, resume=resume), json, clean=clean)
 
 
 def demo_command(
@@ -106,7 +129,7 @@ def demo_command(
     _run(study_of(name, folder, resume=resume), json)
 
 
-def _run(study: Study, as_json: bool) -> None:
+def _run(study: Study, as_json: bool, *, clean: bool = False) -> None:
     from rich.console import Console
 
     from frostline.cli.progress import terminal_progress
@@ -116,6 +139,8 @@ def _run(study: Study, as_json: bool) -> None:
     except KeyboardInterrupt:
         typer.echo("\nStopped. What was acknowledged is kept: the same command with --resume goes on.", err=True)
         raise typer.Exit(130) from None
+    if clean:
+        study.folder.delete_activations()
     if as_json:
         from json import dumps
 

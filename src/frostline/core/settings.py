@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -36,6 +37,12 @@ class Settings(Record):
     batch_size: int = Field(32, ge=1)
     learning_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     patience: int = Field(2, ge=1)
+    augment: str | None = None
+    """Random augmentation of images in training: "shift", "flip" or both, with a comma."""
+    activations: Literal["auto", "memory", "disk", "off"] = "auto"
+    """Where outputs of frozen blocks are kept to be replayed; `off` computes them each time."""
+    activations_gib: float | None = Field(None, gt=0, allow_inf_nan=False)
+    activations_half: bool = False
     seed: int = 0
 
     @classmethod

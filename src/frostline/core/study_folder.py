@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
 from frostline.core.errors import StudyError
 from frostline.core.files import write_text_atomically
@@ -43,9 +44,25 @@ class StudyFolder:
     def start_head(self) -> Path:
         return self.weights / "start-head.safetensors"
 
+    @property
+    def activations(self) -> Path:
+        """May be deleted at any time."""
+        return self.path / "activations"
+
     def scores(self, name: str, split: str) -> Path:
         """Per-example probabilities of one contender on one split."""
         return self.path / "scores" / f"{name}.{split}.npy"
+
+    def delete_activations(self) -> int:
+        """Delete what is kept of frozen computation; bytes freed.
+
+        Raises:
+            StudyError: A process is working in the folder.
+        """
+        with self._locked():
+            freed = sum(file.stat().st_size for file in self.activations.rglob("*") if file.is_file())
+            rmtree(self.activations, ignore_errors=True)
+        return freed
 
     @contextmanager
     def opened(self, settings: Settings, *, resume: bool) -> Iterator[Ledger]:

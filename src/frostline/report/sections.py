@@ -63,6 +63,25 @@ def beside_table(study: StudyRecord) -> Table:
     )
 
 
+def head_rates_table(study: StudyRecord) -> Table | None:
+    """Learning rates of the head, tried on fixed features; None when none were tried."""
+    if not study.head_rates:
+        return None
+    rows = []
+    for rate in study.head_rates:
+        fresh = [loss for loss in rate.fresh_losses if loss is not None]
+        spread = f"{words.number(min(fresh))} to {words.number(max(fresh))}" if fresh else words.UNDEFINED
+        reached = words.number(rate.loss) if rate.best_epoch else "no better than its start"
+        rows.append(Row((f"{rate.learning_rate:g}", reached, str(rate.best_epoch), spread)))
+    return Table(
+        caption="Learning rates of the head, tried on the pretrained features",
+        columns=("Rate", "Validation loss from the fitted head", "Best epoch", "From random heads"),
+        align="rrrr",
+        rows=tuple(rows),
+        note="All train as one matrix product. The rate that gets the fitted head furthest is taken for all plans.",
+    )
+
+
 def proof_table(study: StudyRecord) -> Table:
     """What shows that the frozen part of the chosen run did not move."""
     proof = study.run_of(study.choice.candidate).proof

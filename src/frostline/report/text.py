@@ -131,6 +131,7 @@ def _closing(view: ReportView, console: Console) -> None:
     console.print()
     for fact in view.facts[2:]:
         _sentence(f"{fact.title}: {fact.value} ({fact.detail}).", console)
+    _sentence(view.replayed, console)
 
 
 def _table(table: Table, console: Console, columns: int | None = None, stacked: bool = False) -> None:

@@ -8,6 +8,7 @@ from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
 from frostline.report.parts import Figure, Mark, Table
 from frostline.report.plan_view import PlanView, build_plan_view
+from frostline.report.replay_view import replay_sentence, replay_table, store_table
 from frostline.report.verdict_view import VerdictView, build_verdict_view
 
 
@@ -42,6 +43,11 @@ class ReportView:
     who: tuple[tuple[str, str], ...]
     """What each contender is, in words."""
     costs: Figure
+    head_rates: Table | None
+    replayed: str
+    """How much frozen computation was replayed, in a sentence."""
+    replay: Table | None
+    store: Table | None
     proof: Table
     splits: Table
     classes: Table
@@ -88,6 +94,10 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         differences=sections.differences_table(study),
         who=tuple((result.name, result.sentence) for result in study.test),
         costs=figures.costs_figure(study),
+        head_rates=sections.head_rates_table(study),
+        replayed=replay_sentence(study),
+        replay=replay_table(study),
+        store=store_table(study),
         proof=sections.proof_table(study),
         splits=sections.splits_table(study.data),
         classes=sections.classes_table(study.data),

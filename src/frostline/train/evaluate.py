@@ -17,11 +17,14 @@ from frostline.models.task_model import Batch, TaskModel
 from frostline.plan.apply import evaluating
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs, Rows, plain_batches
+from frostline.train.replaying import Replaying
 
 BATCH = 64
 
 
-def predict(model: TaskModel, inputs: Inputs, rows: Rows, meter: FlopsMeter) -> NDArray[np.float64]:
+def predict(
+    model: TaskModel, inputs: Inputs, rows: Rows, meter: FlopsMeter, replaying: Replaying | None = None
+) -> NDArray[np.float64]:
     """Probabilities (N, C) of the examples, in the order of `rows`. Restores every module's mode."""
     position = {int(row): at for at, row in enumerate(rows)}
     probabilities_NC = np.zeros((len(rows), model.classes))
@@ -29,7 +32,11 @@ def predict(model: TaskModel, inputs: Inputs, rows: Rows, meter: FlopsMeter) -> 
     with evaluating(model.module), torch.no_grad():
         for batch_rows in plain_batches(inputs, rows, BATCH):
             batch = on_device(model, inputs.batch(batch_rows))
-            logits_BC = meter.count(("evaluate", shape_of(batch)), partial(model.logits, batch))
+            ask, shape = partial(model.logits, batch), shape_of(batch)
+            if replaying is None:
+                logits_BC = meter.count(shape, ask)
+            else:
+                logits_BC = replaying.count(meter, shape, batch_rows, batch, ask)
             answer = functional.softmax(logits_BC.float(), dim=1).cpu().double().numpy()
             probabilities_NC[[position[int(row)] for row in batch_rows]] = answer
     normalised_NC: NDArray[np.float64] = probabilities_NC / probabilities_NC.sum(axis=1, keepdims=True)

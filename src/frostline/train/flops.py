@@ -35,8 +35,14 @@ class FlopsMeter:
         if key in self._known:
             self.total += self._known[key]
             return work()
+        before = self.total
+        result = self.measure(work)
+        self._known[key] = self.total - before
+        return result
+
+    def measure(self, work: Callable[[], T]) -> T:
+        """Do work that is not like any other, and add its FLOPs."""
         with flop_counter() as counter:
             result = work()
-        self._known[key] = counter.get_total_flops()
-        self.total += self._known[key]
+        self.total += counter.get_total_flops()
         return result

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from frostline.core.errors import DataError
+from frostline.core.errors import DataError, StudyError
 from frostline.core.seeding import derive
 from frostline.data.images import decode
 from frostline.data.sources import Dataset
 from frostline.models.task_model import Batch, TaskModel
+from frostline.train.augment import augmented
 
 Rows = NDArray[np.int64]
 
@@ -34,16 +35,26 @@ class Inputs(Protocol):
     def padded_N(self) -> NDArray[np.int64]:  # noqa: N802
         """Padded length of every example; equal for all when there is nothing to pad."""
 
-    def batch(self, rows: Rows) -> Batch:
-        """What the network takes for these examples."""
+    def batch(self, rows: Rows, drawn: int | None = None) -> Batch:
+        """What the network takes for these examples.
+
+        Args:
+            drawn: Seed of the batch's random augmentation, in training; None for the examples as they are.
+        """
 
 
-def make_inputs(data: Dataset, model: TaskModel) -> tuple[Inputs, tuple[str, ...]]:
-    """Tokenise or decode every example once. Returns notes to say aloud, too."""
+def make_inputs(data: Dataset, model: TaskModel, augment: Sequence[str] = ()) -> tuple[Inputs, tuple[str, ...]]:
+    """Tokenise or decode every example once. Returns notes to say aloud, too.
+
+    Raises:
+        StudyError: Texts are to be augmented.
+    """
     if data.kind == "text" and model.tokenize is not None:
+        if augment:
+            raise StudyError(f"--augment {','.join(augment)} is for images, and the data are texts. Leave it out.")
         ids = model.tokenize(data.texts)
         return TextInputs.of(ids, model.pad_id), _notes_on_length(ids, model.most_tokens)
-    return ImageInputs.of(data.images, model), ()
+    return ImageInputs.of(data.images, model, augment=augment), ()
 
 
 def _notes_on_length(ids: Sequence[Sequence[int]], most: int | None) -> tuple[str, ...]:
@@ -67,7 +78,7 @@ class TextInputs:
     def of(cls, ids: Sequence[Sequence[int]], pad_id: int) -> TextInputs:
         return cls(ids, pad_id, np.array([bucket(len(tokens)) for tokens in ids], dtype=np.int64))
 
-    def batch(self, rows: Rows) -> Batch:
+    def batch(self, rows: Rows, drawn: int | None = None) -> Batch:
         length = int(self.padded_N[rows].max())
         ids_BT = torch.full((len(rows), length), self.pad_id, dtype=torch.long)
         mask_BT = torch.zeros((len(rows), length), dtype=torch.long)
@@ -97,9 +108,12 @@ class ImageInputs:
     kept: dict[int, torch.Tensor]
     most_kept: int
     padded_N: NDArray[np.int64]
+    augment: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, images: Sequence[Path], model: TaskModel, budget_bytes: int = 2**30) -> ImageInputs:
+    def of(
+        cls, images: Sequence[Path], model: TaskModel, budget_bytes: int = 2**30, augment: Sequence[str] = ()
+    ) -> ImageInputs:
         """Check that one batch can hold them all: one shape.
 
         Raises:
@@ -108,7 +122,7 @@ class ImageInputs:
         inputs = cls(images, model, {}, 0, np.ones(len(images), dtype=np.int64))
         first = inputs._prepared(0)
         keep = max(0, budget_bytes // (first.numel() * first.element_size()))
-        inputs = cls(images, model, {}, keep, inputs.padded_N)
+        inputs = cls(images, model, {}, keep, inputs.padded_N, tuple(augment))
         for row in range(len(images)):
             shape = inputs._prepared(row).shape
             if shape != first.shape:
@@ -118,8 +132,11 @@ class ImageInputs:
                 )
         return inputs
 
-    def batch(self, rows: Rows) -> Batch:
-        return {"pixel_values": torch.stack([self._prepared(int(row)) for row in rows])}
+    def batch(self, rows: Rows, drawn: int | None = None) -> Batch:
+        pixels_BCHW = torch.stack([self._prepared(int(row)) for row in rows])
+        if drawn is not None and self.augment:
+            pixels_BCHW = augmented(pixels_BCHW, self.augment, drawn)
+        return {"pixel_values": pixels_BCHW}
 
     def _prepared(self, row: int) -> torch.Tensor:
         if row in self.kept:

@@ -1,47 +1,31 @@
-"""Training one candidate: early stopping on the stop split's loss, a proof that frozen stayed frozen.
+"""Training runs: one alone or, when each batch is random and cannot be stored, several in step.
 
-Knows nothing of the select and test splits. Every epoch is acknowledged in the ledger after its
-checkpoint is on disk, so a killed run goes on from its last finished epoch and ends where it would have.
+Shape letters: B examples in a batch.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch.nn import functional
-from torch.nn.utils import clip_grad_norm_
-
+from frostline.capture.capturing import Rows as Captured
 from frostline.core.ledger import Ledger
 from frostline.core.progress import Progress
-from frostline.core.records import Epoch, Fit, Run
+from frostline.core.records import Epoch, Run
 from frostline.core.seeding import derive
 from frostline.models.task_model import Batch, TaskModel
 from frostline.plan.apply import freeze
 from frostline.plan.freeze_plan import FreezePlan
-from frostline.plan.proof import Seal
 from frostline.train.checkpoint import Checkpoints
-from frostline.train.evaluate import fit, on_device, predict, shape_of
-from frostline.train.flops import FlopsMeter
-from frostline.train.inputs import Inputs, Rows, shuffled_batches
-from frostline.train.optim import make_optimizer, set_rate
+from frostline.train.evaluate import on_device
+from frostline.train.inputs import Rows, shuffled_batches
 from frostline.train.recipe import Recipe
+from frostline.train.replaying import Replaying
+from frostline.train.trainer import Material, Trainer, best_epoch
 
+__all__ = ["Material", "best_epoch", "train_candidate", "train_together"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What training may see: the train and stop splits, and nothing that will judge it."""
-
-    inputs: Inputs
-    labels: NDArray[np.int64]
-    """By position in the data set; positions outside train and stop are never read."""
-    train: Rows
-    stop: Rows
+PassOver = Callable[[Batch], Captured]
+"""Computes what the frozen parts of all runs give for a batch, in one pass."""
 
 
 def train_candidate(
@@ -56,6 +40,7 @@ def train_candidate(
     ledger: Ledger,
     checkpoints: Checkpoints,
     progress: Progress,
+    replaying: Replaying | None = None,
 ) -> Run:
     """Train from the module's present weights and leave it with the weights of its best epoch.
 
@@ -64,136 +49,70 @@ def train_candidate(
         plan: Applied to the module, which must be wholly unfrozen.
         before: Epoch 0, the module as it is.
         checkpoints: Where epochs are kept; a run found there and in the ledger is continued.
+        replaying: Spares computing the frozen part again and again; the run is the same to the last bit.
 
     Returns:
         The finished or failed run. It is not yet in the ledger.
     """
     freeze(model.module, plan)
-    trainer = _Trainer(checkpoints.run, model, material, recipe, seed)
-    epochs = ledger.epochs(trainer.run)
-    if epochs:
-        checkpoints.load(epochs[-1].epoch, model.module, trainer.optimizer)
-        progress.say(f"{candidate}: goes on after epoch {epochs[-1].epoch}")
-    else:
-        checkpoints.save(0, model.module, trainer.optimizer)
-        ledger.add_epoch(trainer.run, before)
-        epochs = [before]
-    while (ended := _ended(epochs, recipe)) is None:
-        epoch = trainer.one_epoch(len(epochs), progress)
-        checkpoints.save(epoch.epoch, model.module, trainer.optimizer)
-        ledger.add_epoch(trainer.run, epoch)
-        epochs.append(epoch)
-        checkpoints.keep_only({epoch.epoch, best_epoch(epochs)})
-    best = best_epoch(epochs)
-    proof = trainer.seal.compare(model.module, trainer.optimizer)
-    checkpoints.load(best, model.module)
-    train_fit = trainer.fit_on_sample()
-    return Run(
-        id=trainer.run,
-        candidate=candidate,
-        seed=seed,
-        status="finished" if _is_sound(epochs[-1]) else "failed",
-        epochs=tuple(epochs),
-        best_epoch=best,
-        ended=ended,
-        train_fit=train_fit,
-        proof=proof,
-        seconds_s=sum(epoch.seconds_s for epoch in epochs),
-        train_flops=sum(epoch.train_flops for epoch in epochs),
-        evaluate_flops=sum(epoch.evaluate_flops for epoch in epochs) + trainer.evaluating.total,
+    trainer = Trainer(
+        candidate, model, material, recipe, seed, ledger=ledger, checkpoints=checkpoints, replaying=replaying
     )
+    trainer.begin(before, progress)
+    train_together([trainer], model, material, recipe, seed=seed, progress=progress)
+    return trainer.finish()
 
 
-def best_epoch(epochs: Sequence[Epoch]) -> int:
-    """The epoch with the lowest stop loss; one whose loss is not finite is never better."""
-    losses = [epoch.stop_loss if epoch.stop_loss is not None else float("inf") for epoch in epochs]
-    return epochs[int(np.argmin(losses))].epoch
+def train_together(
+    trainers: Sequence[Trainer],
+    model: TaskModel,
+    material: Material,
+    recipe: Recipe,
+    *,
+    seed: int,
+    progress: Progress,
+    pass_over: PassOver | None = None,
+) -> None:
+    """Train runs that have begun, in step, to their ends: all see the same batches in the same order.
 
-
-def _ended(epochs: Sequence[Epoch], recipe: Recipe) -> str | None:
-    last = epochs[-1]
-    if not _is_sound(last):
-        return f"the loss was no longer finite in epoch {last.epoch}"
-    if last.epoch - best_epoch(epochs) >= recipe.patience:
-        return f"no lower validation loss for {recipe.patience} epochs"
-    return f"all {recipe.epochs} epochs done" if last.epoch >= recipe.epochs else None
-
-
-def _is_sound(epoch: Epoch) -> bool:
-    return epoch.stop_loss is not None and (epoch.epoch == 0 or epoch.train_loss is not None)
-
-
-class _Trainer:
-    """One run's optimizer, meters and seal."""
-
-    def __init__(self, run: str, model: TaskModel, material: Material, recipe: Recipe, seed: int) -> None:
-        self.run, self.seed = run, seed
-        self._model, self._material, self._recipe = model, material, recipe
-        self.optimizer = make_optimizer(model.module, model.head, recipe, recipe.learning_rate or model.learning_rate)
-        self.seal = Seal.of(model.module)
-        self._training = FlopsMeter()
-        self.evaluating = FlopsMeter()
-
-    def one_epoch(self, number: int, progress: Progress) -> Epoch:
-        started = time.perf_counter()
-        # Seeded by its name, not by what ran before: a resumed epoch drops out what it would have.
-        torch.manual_seed(derive(self.seed, self.run, number))
-        self._training.total = self.evaluating.total = 0
-        batches = shuffled_batches(
-            self._material.inputs,
-            self._material.train,
-            self._recipe.batch_size,
-            derive(self.seed, "order", number),
-        )
-        loss, right, seen = 0.0, 0, 0
-        self._model.module.train()
-        with progress.step(f"{self.run}, epoch {number} of {self._recipe.epochs}", len(batches)) as step:
-            for position, rows in enumerate(batches):
-                set_rate(
-                    self.optimizer,
-                    (number - 1) * len(batches) + position,
-                    self._recipe.epochs * len(batches),
-                    self._recipe.warmup_share,
-                )
-                batch_loss, batch_right = self._one_step(rows)
-                loss, right, seen = loss + batch_loss * len(rows), right + batch_right, seen + len(rows)
+    Args:
+        model: Says on what device batches are needed.
+        pass_over: Computes what the frozen parts give, once a batch for all runs.
+    """
+    while going := [trainer for trainer in trainers if trainer.ended is None]:
+        # After a crash some runs may be an epoch ahead of others, which catch up first.
+        number = min(len(trainer.epochs) for trainer in going)
+        in_step = [trainer for trainer in going if len(trainer.epochs) == number]
+        batches = shuffled_batches(material.inputs, material.train, recipe.batch_size, derive(seed, "order", number))
+        for trainer in in_step:
+            trainer.begin_epoch()
+        name = in_step[0].run if len(in_step) == 1 else f"{len(in_step)} runs in step"
+        with progress.step(f"{name}, epoch {number} of {recipe.epochs}", len(batches)) as step:
+            for position, (rows, batch, ahead) in enumerate(_with_next(model, material, batches, seed, number)):
+                share = (number - 1) * len(batches) + position, recipe.epochs * len(batches)
+                captured = pass_over(batch) if pass_over else None
+                for trainer in in_step:
+                    if ahead is not None and captured is None:
+                        trainer.read_ahead(*ahead)
+                    trainer.step(share, rows, batch, captured)
                 step.advance()
-                if not isfinite(batch_loss):
-                    break
-        stop = self._fit_on(self._material.stop)
-        epoch = Epoch(
-            epoch=number,
-            train_loss=loss / seen if isfinite(loss) else None,
-            train_accuracy=right / seen,
-            stop_loss=stop.loss,
-            stop_accuracy=stop.accuracy,
-            seconds_s=time.perf_counter() - started,
-            train_flops=self._training.total,
-            evaluate_flops=self.evaluating.total,
-        )
-        self.evaluating.total = 0
-        return epoch
+        for trainer in in_step:
+            trainer.end_epoch()
 
-    def _one_step(self, rows: Rows) -> tuple[float, int]:
-        batch = on_device(self._model, self._material.inputs.batch(rows))
-        truth_B = torch.as_tensor(self._material.labels[rows], device=next(iter(batch.values())).device)
-        return self._training.count(shape_of(batch), lambda: self._update(batch, truth_B))
 
-    def _update(self, batch: Batch, truth_B: torch.Tensor) -> tuple[float, int]:
-        logits_BC = self._model.logits(batch)
-        loss = functional.cross_entropy(logits_BC, truth_B)
-        torch.autograd.backward(loss)
-        clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], self._recipe.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach()), int((logits_BC.argmax(dim=1) == truth_B).sum())
+def _with_next(
+    model: TaskModel, material: Material, batches: Sequence[Rows], seed: int, epoch: int
+) -> Iterator[tuple[Rows, Batch, tuple[Rows, Batch] | None]]:
+    """Every batch of an epoch, and the one after it, so that its activations can be read ahead."""
 
-    def fit_on_sample(self) -> Fit:
-        """On a fixed sample of the train split, at most as large as the stop split: what over-fitting is read from."""
-        generator = np.random.default_rng(derive(self.seed, "train sample"))
-        size = min(len(self._material.train), len(self._material.stop))
-        return self._fit_on(np.sort(generator.choice(self._material.train, size=size, replace=False)))
+    def made(position: int) -> tuple[Rows, Batch]:
+        rows = batches[position]
+        drawn = derive(seed, "augment", epoch, position)
+        return rows, on_device(model, material.inputs.batch(rows, drawn))
 
-    def _fit_on(self, rows: Rows) -> Fit:
-        probabilities_NC = predict(self._model, self._material.inputs, rows, self.evaluating)
-        return fit(probabilities_NC, self._material.labels[rows])
+    now = made(0)
+    for position in range(len(batches)):
+        ahead = made(position + 1) if position + 1 < len(batches) else None
+        yield *now, ahead
+        if ahead is not None:
+            now = ahead

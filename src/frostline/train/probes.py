@@ -9,7 +9,7 @@ Shape letters: N examples, B examples in a batch, F features, C classes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -53,11 +53,20 @@ class FittedLogistic:
 
 
 def features_by_depth(
-    model: TaskModel, blocks: Sequence[Block], inputs: Inputs, rows: Rows, meter: FlopsMeter, progress: Progress
+    model: TaskModel,
+    blocks: Sequence[Block],
+    inputs: Inputs,
+    rows: Rows,
+    meter: FlopsMeter,
+    progress: Progress,
+    ask: Callable[[Rows, Batch], Tensor] | None = None,
 ) -> dict[int, Features]:
     """Pooled output of every block (N, F) by the number of blocks passed; at the full count, the head's input.
 
     Blocks whose output is no batch of vectors, token sequences or feature maps are left out.
+
+    Args:
+        ask: Makes the forward pass of a batch, and something of it on the way; by default just the pass.
     """
     places = {depth: model.module.get_submodule(b.path) for depth, b in enumerate(blocks, 1) if _is_module(model, b)}
     held: dict[int, list[Features]] = {}
@@ -71,7 +80,7 @@ def features_by_depth(
     ):
         for batch_rows in batches:
             batch = on_device(model, inputs.batch(batch_rows))
-            meter.count(("backbone", shape_of(batch)), partial(model.logits, batch))
+            meter.count(shape_of(batch), partial(ask, batch_rows, batch) if ask else partial(model.logits, batch))
             for depth, features_BF in listener.pooled(batch).items():
                 held.setdefault(depth, []).append(features_BF)
             order.append(batch_rows)

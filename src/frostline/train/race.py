@@ -8,7 +8,9 @@ Shape letters: N examples, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +22,23 @@ from frostline.core.files import write_atomically
 from frostline.core.ledger import Ledger
 from frostline.core.predictions import load_probabilities, save_probabilities
 from frostline.core.progress import Progress
-from frostline.core.records import Block, Epoch, Record, Run, SplitName
+from frostline.core.records import Block, Epoch, HeadRate, Record, Run, SplitName
 from frostline.core.study_folder import StudyFolder
 from frostline.data.sources import Dataset
 from frostline.models.task_model import TaskModel
 from frostline.plan.apply import freeze, unfreeze
 from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.activations import Activations
 from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import fit, predict
 from frostline.train.flops import FlopsMeter
+from frostline.train.head_rate import best_rate, try_head_rates
 from frostline.train.inputs import Inputs
-from frostline.train.loop import Material, train_candidate
-from frostline.train.probes import FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
-from frostline.train.recipe import Recipe
+from frostline.train.loop import train_candidate, train_together
+from frostline.train.probes import Features, FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
+from frostline.train.recipe import Keeping, Recipe
+from frostline.train.replaying import Replaying
+from frostline.train.trainer import Material, Trainer
 
 Probabilities = NDArray[np.float64]
 
@@ -50,6 +56,13 @@ class Start(Record):
     """Spent on the probes' pass and on epoch 0."""
     head_fitted: bool
     """Whether the head starts from the probe of the last block."""
+    head_rates: tuple[HeadRate, ...] = ()
+    """Tried on the features before the head; empty when it was not fitted."""
+
+    @property
+    def head_learning_rate(self) -> float:
+        """The rate that got furthest on fixed features; the recipe's when none got anywhere."""
+        return best_rate(self.head_rates) or Recipe().head_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +76,10 @@ class Race:
     plans: Mapping[str, FreezePlan]
     recipe: Recipe
     seed: int
+    in_step: bool = False
+    """Whether candidates are trained together, since batches are augmented at random."""
+    keeping: Keeping | None
+    """Where activations are kept; None when nothing is to be replayed."""
     folder: StudyFolder
     ledger: Ledger
     progress: Progress
@@ -71,6 +88,12 @@ class Race:
 
     fixed: set[str] = field(default_factory=set)
     """Parameters that came frozen: whoever built the model meant it, so no plan trains them."""
+
+    _activations: list[Activations] = field(default_factory=list)
+    """One, once `start` has made it."""
+
+    _twins: dict[str, TaskModel] = field(default_factory=dict)
+    """Of each candidate when they are trained in step."""
 
     @property
     def _material(self) -> Material:
@@ -82,10 +105,58 @@ class Race:
 
     def start(self) -> Start:
         """Probe every depth and give the head its starting weights; the module is then the start of every run."""
+        self.fixed.update(name for name, p in self.model.module.named_parameters() if not p.requires_grad)
+        if self.keeping is not None and any(plan.frozen for plan in self.plans.values()):
+            self._activations.append(self._made_activations(self.keeping))
         start = self._known_start() or self._new_start()
         self.beginning.update({name: tensor.clone() for name, tensor in self.model.module.state_dict().items()})
-        self.fixed.update(name for name, p in self.model.module.named_parameters() if not p.requires_grad)
         return start
+
+    @property
+    def activations(self) -> Activations | None:
+        """What is kept of frozen computation; None when nothing is replayed."""
+        return self._activations[0] if self._activations else None
+
+    def _made_activations(self, keeping: Keeping) -> Activations:
+        rows = np.sort(np.concatenate([self.data.rows[split] for split in self._replayed_splits]))
+        frozen_by = self._twin if self.in_step else self._frozen_by
+        made = Activations(
+            self.model, self.inputs, rows, self.plans, frozen_by, keeping, self.folder.activations, self.progress
+        )
+        self._apply(None)
+        return made
+
+    @property
+    def _replayed_splits(self) -> tuple[SplitName, ...]:
+        """Splits whose examples come back as they are."""
+        return ("stop", "select") if self.in_step else ("train", "stop", "select")
+
+    def _frozen_by(self, candidate: str, plan: FreezePlan) -> TaskModel:
+        self._apply(plan)
+        return self.model
+
+    def _twin(self, candidate: str, plan: FreezePlan) -> TaskModel:
+        """A copy of the model for one candidate, which shares what is frozen."""
+        if candidate not in self._twins:
+            module = deepcopy(self.model.module)
+            if self.fixed:
+                freeze(module, self.fixed.__contains__)
+            freeze(module, plan)
+            for name, parameter in self.model.module.named_parameters():
+                if not module.get_parameter(name).requires_grad:
+                    module.get_parameter(name).data = parameter.data
+            paths = {id(part): path for path, part in self.model.module.named_modules()}
+            head: Any = self.model.head and module.get_submodule(paths[id(self.model.head)])
+            self._twins[candidate] = replace(self.model, module=module, head=head)
+        return self._twins[candidate]
+
+    def _apply(self, plan: FreezePlan | None) -> None:
+        """Freeze the module by a plan, and what came frozen."""
+        unfreeze(self.model.module)
+        if self.fixed:
+            freeze(self.model.module, self.fixed.__contains__)
+        if plan is not None:
+            freeze(self.model.module, plan)
 
     def _known_start(self) -> Start | None:
         known = self.ledger.fact("start")
@@ -98,9 +169,10 @@ class Race:
         return start
 
     def _new_start(self) -> Start:
-        probes, forward_flops, flops = self._probe()
+        probes, features, forward_flops, flops = self._probe()
         head_fitted = self._fit_head(probes)
         meter = FlopsMeter()
+        head_rates = meter.measure(lambda: self._try_head_rates(features)) if head_fitted else ()
         stop = self.data.rows["stop"]
         begun = fit(predict(self.model, self.inputs, stop, meter), self.data.labels[stop])
         if begun.loss is None:
@@ -114,6 +186,7 @@ class Race:
             forward_flops=forward_flops,
             flops=flops + meter.total,
             head_fitted=head_fitted,
+            head_rates=head_rates,
         )
         self.ledger.note("start", start.model_dump_json())
         return start
@@ -122,15 +195,18 @@ class Race:
         """What finished runs took in the process that trained them."""
         return sum(run.seconds_s for id in self.plans if (run := self.ledger.run(self._run_id(id))))
 
-    def train_all(self, before: Epoch) -> dict[str, Run]:
+    def train_all(self, start: Start) -> dict[str, Run]:
         """One run a candidate, each from the same weights; finished ones are read from the ledger."""
+        recipe = self.recipe.model_copy(update={"head_learning_rate": start.head_learning_rate})
+        if self.in_step:
+            self._train_in_step(start, recipe)
         runs = {}
         for number, (candidate, plan) in enumerate(self.plans.items(), start=1):
             run = self.ledger.run(self._run_id(candidate))
             if run is None:
                 self.progress.say(f"candidate {number} of {len(self.plans)}: {candidate}, {plan.sentence}")
                 self._begin_anew()
-                run = self._train(candidate, plan, before)
+                run = self._train(candidate, plan, start, recipe)
             self.progress.say(_outcome(run))
             runs[candidate] = run
         return runs
@@ -139,8 +215,12 @@ class Race:
         """What the run's best weights answer on a split (N, C), asked once and then read from disk."""
         if self.ledger.fact(_asked(run.candidate, split)) is None:
             self.restore(run)
-            self._ask(run.candidate, split)
+            self._ask(run.candidate, split, self.model)
         return load_probabilities(self.folder.scores(run.candidate, split))
+
+    def passing_flops(self) -> int:
+        """Spent on passes over augmented batches, in this process."""
+        return self.activations.passing.total if self.activations else 0
 
     def answering_flops(self) -> int:
         """Spent on asking trained candidates, in this process or before."""
@@ -155,10 +235,8 @@ class Race:
 
     def _begin_anew(self) -> None:
         # The frozen part, too: what ran before may have trained what this plan freezes.
-        unfreeze(self.model.module)
+        self._apply(None)
         self.model.module.load_state_dict(self.beginning)
-        if self.fixed:
-            freeze(self.model.module, self.fixed.__contains__)
 
     def probe_answers(self, depth: int) -> Probabilities:
         """What the linear probe after `depth` blocks answers on the select split."""
@@ -167,39 +245,96 @@ class Race:
     def _run_id(self, candidate: str) -> str:
         return f"{candidate}-seed-{self.seed}"
 
-    def _train(self, candidate: str, plan: FreezePlan, before: Epoch) -> Run:
+    def _train_in_step(self, start: Start, recipe: Recipe) -> None:
+        """All candidates at once: a batch that does not come back is passed over once for all of them."""
+        self.progress.say(
+            "replay from the store is off in training because images are augmented at random: "
+            "the frozen part of each batch is computed once for all candidates, which are trained in step"
+        )
+        trainers = []
+        for candidate, plan in self.plans.items():
+            if self.ledger.run(self._run_id(candidate)) is None:
+                model = self._twin(candidate, plan)
+                model.module.load_state_dict(self.beginning)
+                trainers.append(self._trainer(candidate, model, recipe))
+                trainers[-1].begin(start.before, self.progress)
+        train_together(
+            trainers,
+            self.model,
+            self._material,
+            recipe,
+            seed=self.seed,
+            progress=self.progress,
+            pass_over=self.activations.pass_over if self.activations else None,
+        )
+        for trainer in trainers:
+            self._finish(trainer.candidate, trainer.finish(), self._twins[trainer.candidate])
+        self._twins.clear()
+
+    def _trainer(self, candidate: str, model: TaskModel, recipe: Recipe) -> Trainer:
+        return Trainer(
+            candidate,
+            model,
+            self._material,
+            recipe,
+            self.seed,
+            ledger=self.ledger,
+            checkpoints=self.checkpoints(self._run_id(candidate)),
+            replaying=self._replaying(candidate),
+        )
+
+    def _finish(self, candidate: str, run: Run, model: TaskModel) -> None:
+        if run.status == "finished":
+            self._ask(candidate, "select", model)  # now, while its weights are in place
+        self.ledger.add_run(run)
+
+    def _train(self, candidate: str, plan: FreezePlan, start: Start, recipe: Recipe) -> Run:
         run = train_candidate(
             candidate,
             plan,
             self.model,
             self._material,
-            self.recipe,
+            recipe,
             seed=self.seed,
-            before=before,
+            before=start.before,
             ledger=self.ledger,
             checkpoints=self.checkpoints(self._run_id(candidate)),
             progress=self.progress,
+            replaying=self._replaying(candidate),
         )
-        if run.status == "finished":
-            self._ask(candidate, "select")  # now, while its weights are in place
-        self.ledger.add_run(run)
+        self._finish(candidate, run, self.model)
         return run
 
-    def _ask(self, candidate: str, split: SplitName) -> None:
+    def _replaying(self, candidate: str) -> Replaying | None:
+        return self.activations.replaying(candidate) if self.activations else None
+
+    def _ask(self, candidate: str, split: SplitName, model: TaskModel) -> None:
         meter = FlopsMeter()
-        answer = predict(self.model, self.inputs, self.data.rows[split], meter)
+        # The test split is asked once, so there is nothing to replay.
+        replaying = None if split == "test" else self._replaying(candidate)
+        answer = predict(model, self.inputs, self.data.rows[split], meter, replaying)
         save_probabilities(self.folder.scores(candidate, split), answer)
         self.ledger.note(_asked(candidate, split), str(meter.total))
 
-    def _probe(self) -> tuple[dict[int, FittedLogistic], int, int]:
-        """Fitted probes by depth, FLOPs of the train split's forward pass, FLOPs of all passes."""
+    def _probe(self) -> tuple[dict[int, FittedLogistic], dict[str, dict[int, Features]], int, int]:
+        """Probes by depth, features by split and depth, FLOPs of the train split's forward pass and of all passes."""
         meter, flops, features = FlopsMeter(), {}, {}
         for split in ("train", "stop", "select"):
             before = meter.total
             rows = self.data.rows[split]
             self.progress.say(f"one pass of the pretrained model over the {split} split ({len(rows)} examples)")
-            features[split] = features_by_depth(self.model, self.blocks, self.inputs, rows, meter, self.progress)
+            features[split] = features_by_depth(
+                self.model,
+                self.blocks,
+                self.inputs,
+                rows,
+                meter,
+                self.progress,
+                self.activations.capture if self.activations and split in self._replayed_splits else None,
+            )
             flops[split] = meter.total - before
+        if self.activations:
+            self.activations.finish()
         train_labels, stop_labels = (self.data.labels[self.data.rows[s]] for s in ("train", "stop"))
         probes = {}
         with self.progress.step("linear probes at every depth", len(features["train"])) as step:
@@ -210,7 +345,22 @@ class Race:
                 answer = probes[depth].probabilities(features["select"][depth])
                 save_probabilities(self.folder.scores(f"probe-{depth}", "select"), answer)
                 step.advance()
-        return probes, flops["train"], meter.total
+        return probes, features, flops["train"], meter.total
+
+    def _try_head_rates(self, features: Mapping[str, Mapping[int, Features]]) -> tuple[HeadRate, ...]:
+        """All rates on the features before the head, at the price of one matrix product a step."""
+        head = self.model.head
+        splits: tuple[SplitName, ...] = ("train", "stop")
+        if head is None or head.bias is None:
+            return ()
+        fitted = head.weight.detach().cpu(), head.bias.detach().cpu()
+        return try_head_rates(
+            {split: features[split][max(features[split])] for split in splits},
+            {split: self.data.labels[self.data.rows[split]] for split in splits},
+            fitted,
+            self.recipe,
+            self.seed,
+        )
 
     def _fit_head(self, probes: Mapping[int, FittedLogistic]) -> bool:
         """Start the head from the last probe, unless it is already better on the stop split."""

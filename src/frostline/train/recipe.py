@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from frostline.core.records import Record
+
+
+class Keeping(Record):
+    """Where activations of frozen blocks are kept."""
+
+    place: Literal["auto", "memory", "disk"] = "auto"
+    """`auto`: in memory when a quarter of what is free is enough, else on disk."""
+    budget_bytes: int | None = None
+    """Of all rows; by default a quarter of the free memory, or half of the free disk."""
+    half: bool = False
+    """As float16: half the size, and no longer exact."""
 
 
 class Recipe(Record):

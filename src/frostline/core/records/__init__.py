@@ -8,7 +8,21 @@ from frostline.core.records.asked import Floor, Task
 from frostline.core.records.base import EXIT_CODES, Met, Outcome, Record, Severity, SplitName, VerdictName
 from frostline.core.records.concluded import Finding, FloorResult, Verdict
 from frostline.core.records.given import Audit, Block, DataSummary, Overlap, SplitSummary
-from frostline.core.records.happened import Candidate, Choice, Cost, Epoch, Fit, Opening, Probe, Proof, Result, Run
+from frostline.core.records.happened import (
+    Candidate,
+    Choice,
+    Cost,
+    Epoch,
+    Fit,
+    HeadRate,
+    Opening,
+    Probe,
+    Proof,
+    ReplayedRun,
+    ReplaySummary,
+    Result,
+    Run,
+)
 from frostline.core.records.measured import ClassMeasures, Comparison, Confusion, Difference, Estimate, Measures
 from frostline.core.records.study import StudyRecord
 
@@ -30,6 +44,7 @@ __all__ = [
     "Fit",
     "Floor",
     "FloorResult",
+    "HeadRate",
     "Measures",
     "Met",
     "Opening",
@@ -38,6 +53,8 @@ __all__ = [
     "Probe",
     "Proof",
     "Record",
+    "ReplaySummary",
+    "ReplayedRun",
     "Result",
     "Run",
     "Severity",

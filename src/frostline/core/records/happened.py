@@ -38,6 +38,10 @@ class Epoch(Record):
     seconds_s: float = 0.0
     train_flops: int = 0
     evaluate_flops: int = 0
+    spared_train_flops: int = 0
+    """Of frozen blocks' forward passes in training that were replayed: the ordinary way would cost them too."""
+    spared_evaluate_flops: int = 0
+    """The same in evaluation."""
 
 
 class Fit(Record):
@@ -86,6 +90,33 @@ class Run(Record):
     seconds_s: float
     train_flops: int
     evaluate_flops: int
+    spared_train_flops: int = 0
+    """See `Epoch`."""
+    spared_evaluate_flops: int = 0
+    prepare_flops: int = 0
+    """Of examining, capturing and verifying what is replayed."""
+
+    @property
+    def ordinary_train_flops(self) -> int:
+        """What training would have cost without replay."""
+        return self.train_flops + self.spared_train_flops
+
+    @property
+    def ordinary_flops(self) -> int:
+        """What the run would have cost without replay."""
+        return self.ordinary_train_flops + self.evaluate_flops + self.spared_evaluate_flops
+
+
+class HeadRate(Record):
+    """One learning rate of the head, tried on fixed features of the pretrained backbone."""
+
+    learning_rate: float
+    best_epoch: int
+    """From the head that all candidates start from; 0 when no epoch was better than that start."""
+    loss: float | None
+    """Stop loss of that epoch."""
+    fresh_losses: tuple[float | None, ...] = ()
+    """The same from random beginnings, one a seed."""
 
 
 class Probe(Record):
@@ -131,13 +162,46 @@ class Opening(Record):
     contenders: tuple[str, ...]
 
 
+class ReplayedRun(Record):
+    """What became of one candidate's frozen computation."""
+
+    candidate: str
+    replayed_share: float | None
+    """Of the examples trained on and evaluated, those whose frozen part was replayed; None when there were none."""
+    off_because: str = ""
+    """Why nothing is replayed: the end of "replay is off because ..."."""
+    computed_again: tuple[str, ...] = ()
+    """Why some frozen parts are computed each time although others are replayed."""
+    predicted_compute_s: float | None = None
+    """Computing the frozen part of all examples once."""
+    predicted_read_s: float | None = None
+    """Reading what was stored of it."""
+    measured_read_s: float | None = None
+    """What reading took, for as many examples."""
+
+
+class ReplaySummary(Record):
+    """The activation store of a study."""
+
+    place: Literal["memory", "disk"]
+    predicted_bytes: int
+    """Before it was filled."""
+    kept_bytes: int
+    refused_rows: int = 0
+    """Not kept, for the budget: computed again each time."""
+    half_error: float | None = None
+    """Largest error of rows kept as float16, as a share of the row's largest value; None when rows are exact."""
+    notes: tuple[str, ...] = ()
+    runs: tuple[ReplayedRun, ...] = ()
+
+
 class Cost(Record):
     search_flops: int
-    """Everything measured in this study: probes, training, evaluation."""
+    """Everything measured in this study: probes, capture, training, evaluation."""
     full_finetune_flops: int
     """Training and evaluating the candidate that freezes nothing."""
     sweep_flops: int
-    """Training and evaluating every candidate the ordinary way."""
+    """Training and evaluating every candidate the ordinary way, nothing replayed."""
     bound_flops: int
     """Lower bound of the sweep (design, section 8)."""
     seconds_s: float

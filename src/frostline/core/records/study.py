@@ -8,7 +8,17 @@ from pydantic import ConfigDict, Field
 
 from frostline.core.records.base import Record
 from frostline.core.records.given import Block, DataSummary
-from frostline.core.records.happened import Candidate, Choice, Cost, Opening, Probe, Result, Run
+from frostline.core.records.happened import (
+    Candidate,
+    Choice,
+    Cost,
+    HeadRate,
+    Opening,
+    Probe,
+    ReplaySummary,
+    Result,
+    Run,
+)
 from frostline.core.records.measured import Comparison
 
 
@@ -33,6 +43,8 @@ class StudyRecord(Record):
     """Every candidate and baseline on the select split."""
     probes: tuple[Probe, ...]
     """On the select split, by depth."""
+    head_rates: tuple[HeadRate, ...] = ()
+    """Learning rates of the head that were tried; empty when it does not start from a fitted probe."""
     choice: Choice
     reference: str | None
     """Candidate that freezes nothing, when it was trained and did not fail."""
@@ -44,6 +56,8 @@ class StudyRecord(Record):
     """On the test split: the chosen against the reference and each baseline; on the select split: against the best."""
     openings: tuple[Opening, ...]
     cost: Cost
+    replay: ReplaySummary | None = None
+    """None when replay was switched off or nothing is frozen."""
     environment: dict[str, str]
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
