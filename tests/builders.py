@@ -18,10 +18,13 @@ from frostline.core.records import (
     DataSummary,
     Epoch,
     Fit,
+    HeadRate,
     Opening,
     Overlap,
     Probe,
     Proof,
+    ReplayedRun,
+    ReplaySummary,
     Result,
     Run,
     SplitSummary,
@@ -104,6 +107,8 @@ def make_study(
     overlap: int = 0,
     openings: int = 1,
     reference: str | None = "full",
+    replay: ReplaySummary | None = None,
+    head_rates: Sequence[HeadRate] = (),
 ) -> StudyRecord:
     """A study of eight blocks, eight candidates and two baselines.
 
@@ -121,6 +126,8 @@ def make_study(
         overlap: Test examples that also stand in the train split.
         openings: How often the test labels were read.
         reference: Candidate that freezes nothing, or None.
+        replay: What was replayed, as `make_replay` makes it; a quarter of the work of a replayed run was spared.
+        head_rates: Learning rates of the head that were tried.
     """
     task, usual = (BINARY, _SPAM) if classes == 2 else (TOPICS, _TOPICS)
     on_select = _answers(task, {**usual, **(select or {})}, failed, "select")
@@ -133,6 +140,7 @@ def make_study(
     reference = reference if reference in on_test else None
     candidates = tuple(map(_candidate, CANDIDATES))
     proof = _proof(changed, optimizer_holds, training_mode)
+    replayed = {run.candidate for run in replay.runs if not run.off_because} if replay else set()
     return StudyRecord(
         name="spam" if classes == 2 else "topics",
         created="2026-03-02T09:30:00Z",
@@ -143,10 +151,12 @@ def make_study(
         blocks=tuple(map(_block, BLOCKS, _BLOCK_PARAMETERS)),
         candidates=candidates,
         runs=tuple(
-            _run(c, curves or {}, train_fit or {}, failed, proof if c.id == chosen else _proof()) for c in candidates
+            _run(c, curves or {}, train_fit or {}, failed, proof if c.id == chosen else _proof(), c.id in replayed)
+            for c in candidates
         ),
         select=_results(on_select, "select"),
         probes=_probes(task, usual),
+        head_rates=tuple(head_rates),
         choice=_choice(chosen),
         reference=reference,
         test=_results({name: on_test[name] for name in dict.fromkeys(tested) if name in on_test}, "test"),
@@ -154,7 +164,57 @@ def make_study(
         comparisons=_comparisons(chosen, reference, on_select, on_test),
         openings=tuple(_opening(number, tested) for number in range(openings)),
         cost=_cost(),
+        replay=replay,
         environment={"python": "3.11", "frostline": "0.1.0"},
+    )
+
+
+def make_replay(
+    *,
+    off: Mapping[str, str] | None = None,
+    computed_again: Sequence[str] = (),
+    half_error: float | None = None,
+    refused_rows: int = 0,
+    notes: Sequence[str] = (),
+) -> ReplaySummary:
+    """What became of seven freeze plans: all replayed, from 30 MB on disk.
+
+    Args:
+        off: Why nothing is replayed, by candidate.
+        computed_again: Why some parts of what is replayed are not.
+        half_error: Largest error of rows at half the size.
+        refused_rows: Rows that the budget did not allow.
+        notes: Of the store.
+    """
+    off = off or {}
+    return ReplaySummary(
+        place="disk",
+        predicted_bytes=31_000_000,
+        kept_bytes=30_500_000,
+        refused_rows=refused_rows,
+        half_error=half_error,
+        notes=tuple(notes),
+        runs=tuple(
+            ReplayedRun(
+                candidate=name,
+                replayed_share=None if name in off else 0.987,
+                off_because=off.get(name, ""),
+                computed_again=() if name in off else tuple(computed_again),
+                predicted_compute_s=None if name in off else 12.5,
+                predicted_read_s=None if name in off else 0.75,
+                measured_read_s=None if name in off else 0.66,
+            )
+            for name in CANDIDATES[1:]
+        ),
+    )
+
+
+def make_head_rates() -> tuple[HeadRate, ...]:
+    """Three rates: too low, right, and too high to get anywhere."""
+    return (
+        HeadRate(learning_rate=1e-4, best_epoch=3, loss=0.312, fresh_losses=(0.61, 0.58, 0.64)),
+        HeadRate(learning_rate=1e-3, best_epoch=2, loss=0.255, fresh_losses=(0.27, 0.29, None)),
+        HeadRate(learning_rate=1e-2, best_epoch=0, loss=0.401, fresh_losses=(None, None, None)),
     )
 
 
@@ -255,6 +315,7 @@ def _run(
     fits: Mapping[str, Fit],
     failed: Collection[str],
     proof: Proof,
+    replayed: bool = False,
 ) -> Run:
     broken = candidate.id in failed
     curve = curves.get(candidate.id, [*_CURVE[:2], (None, None, None, 0.6)] if broken else _CURVE)
@@ -270,8 +331,11 @@ def _run(
         train_fit=None if broken else fits.get(candidate.id, Fit(examples=600, loss=0.150, accuracy=0.960)),
         proof=proof,
         seconds_s=40.0,
-        train_flops=4_000_000_000,
-        evaluate_flops=500_000_000,
+        train_flops=3_000_000_000 if replayed else 4_000_000_000,
+        evaluate_flops=375_000_000 if replayed else 500_000_000,
+        spared_train_flops=1_000_000_000 if replayed else 0,
+        spared_evaluate_flops=125_000_000 if replayed else 0,
+        prepare_flops=10_000_000 if replayed else 0,
     )
 
 

@@ -444,3 +444,14 @@ def test_what_is_said_where_there_is_little_to_replay(frozen: tuple[str, ...], r
         net(sequences(16))
 
     assert replay.refused == refused and bool(replay.counts["replayed batches"]) == (refused == "")
+
+
+def test_a_cache_that_the_model_gives_is_cautioned_of() -> None:
+    """Decoders give their cache of keys and values: without what was not computed. Logits are right, and it is said."""
+    torch.manual_seed(0)
+    sizes = TEXT | {"num_key_value_heads": 2, "pad_token_id": 0}
+    net = transformers.Gemma2ForSequenceClassification(transformers.Gemma2Config(**sizes, head_dim=8))
+    ran = train_twice(frozen_to(net, texts()[0], 4), texts())
+
+    assert ran.replayed >= 8, ran.replay.sentence
+    assert ran.replay.cautions == ("The DynamicCache that the model gives lacks what is replayed: use none of it.",)

@@ -26,6 +26,10 @@ settings = st.builds(
     train_share=shares,
     epochs=st.integers(1, 1000),
     learning_rate=st.none() | st.floats(0, 1e6, exclude_min=True),
+    augment=st.none() | text,
+    activations=st.sampled_from(["auto", "memory", "disk", "off"]),
+    activations_gib=st.none() | st.floats(0, 1e6, exclude_min=True),
+    activations_half=st.booleans(),
     seed=st.integers(-(2**62), 2**62),
 )
 
@@ -60,12 +64,25 @@ def test_an_unknown_setting_is_refused_with_a_suggestion() -> None:
         ("stop_share", -0.1),
         ("epochs", "many"),
         ("epochs", 2.5),
+        ("activations", "ram"),
+        ("activations_gib", 0.0),
+        ("activations_gib", math.inf),
+        ("activations_half", "partly"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
     """The sentence names the setting and repeats the value."""
     with pytest.raises(StudyError, match=f"The setting {name} is "):
         Settings.checked(model="m", data="d", **{name: value})
+
+
+def test_an_unknown_place_is_answered_with_those_there_are() -> None:
+    """What was asked and all that could be asked, in one sentence."""
+    sentence = "The setting activations is 'ram': input should be 'auto', 'memory', 'disk' or 'off'."
+    with pytest.raises(StudyError) as caught:
+        Settings.checked(model="m", data="d", activations="ram")
+
+    assert str(caught.value) == sentence
 
 
 def test_a_missing_setting_is_named() -> None:

@@ -129,3 +129,40 @@ def test_a_folder_without_a_study_has_no_record(tmp_path: Path) -> None:
         read_record(tmp_path)
 
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- activations
+
+
+def test_deleting_activations_frees_them_and_nothing_else(tmp_path: Path) -> None:
+    """The bytes of every file below are told; a second time there is nothing to free."""
+    folder = StudyFolder(tmp_path)
+    begin(folder)
+    (folder.activations / "shelf").mkdir(parents=True)
+    (folder.activations / "shelf" / "a.rows").write_bytes(b"x" * 1000)
+    (folder.activations / "b.json").write_bytes(b"y" * 24)
+    before = {path for path in tmp_path.iterdir() if path != folder.activations}
+
+    assert folder.delete_activations() == 1024
+    assert folder.delete_activations() == 0
+    assert set(tmp_path.iterdir()) == before
+    with folder.opened(ASKED, resume=True) as ledger:
+        assert ledger.fact("start") == "done"
+
+
+def test_activations_of_a_study_that_runs_are_not_deleted(tmp_path: Path) -> None:
+    """While a process works in the folder, deleting is refused with a sentence, and every row stays."""
+    folder = StudyFolder(tmp_path)
+    begin(folder)
+    folder.activations.mkdir()
+    (folder.activations / "a.rows").touch()
+    with folder.opened(ASKED, resume=True):
+        code = (
+            "import sys; from pathlib import Path; from frostline.core.study_folder import StudyFolder\n"
+            "try: StudyFolder(Path(sys.argv[1])).delete_activations()\n"
+            "except Exception as error: print(type(error).__name__, error)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("StudyError Another frostline process is working in")
+    assert (folder.activations / "a.rows").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builders import make_study
+from builders import make_head_rates, make_replay, make_study
 from frostline.core.records import StudyRecord, Verdict
 from report.samples import HOSTILE, judged, renamed
 
@@ -18,6 +18,13 @@ def clean() -> tuple[StudyRecord, Verdict]:
 def faulty() -> tuple[StudyRecord, Verdict]:
     """A run failed, the freeze was broken, the test split overlaps and was opened twice."""
     return judged(make_study(failed=["depth-2"], changed=["embeddings.weight"], overlap=12, openings=2))
+
+
+@pytest.fixture(scope="session")
+def replayed() -> tuple[StudyRecord, Verdict]:
+    """All plans but the shallowest replay their frozen part; the head's learning rate was tried."""
+    replay = make_replay(off={"depth-1": "reading its frozen part takes 3 s a pass, computing it 2 s"})
+    return judged(make_study(replay=replay, head_rates=make_head_rates()))
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def _open(page: str, folder: Path) -> tuple[str, list[str]]:
     return done.stdout, [line for line in done.stderr.splitlines() if COMPLAINT.search(line)]
 
 
-@pytest.mark.parametrize("which", ["clean", "faulty", "several_classes", "hostile"])
+@pytest.mark.parametrize("which", ["clean", "faulty", "replayed", "several_classes", "hostile"])
 def test_every_chart_is_drawn_without_a_complaint(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """One drawing for depth and costs, four for curves and contenders; none holds a broken coordinate."""
     document, complaints = _open(render_html(*request.getfixturevalue(which)), tmp_path)

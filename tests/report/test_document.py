@@ -20,7 +20,7 @@ def _read_back(text: str) -> Pair:
     return StudyRecord.model_validate(document["study"]), Verdict.model_validate(document["verdict"])
 
 
-@pytest.mark.parametrize("which", ["clean", "faulty", "several_classes", "hostile"])
+@pytest.mark.parametrize("which", ["clean", "faulty", "replayed", "several_classes", "hostile"])
 def test_the_page_is_a_function_of_the_json(which: str, request: pytest.FixtureRequest) -> None:
     """The page drawn from report.json alone is the page, letter by letter: it holds no number the JSON lacks."""
     study, verdict = request.getfixturevalue(which)

@@ -16,7 +16,7 @@ from frostline.report.html import render_html
 from report.samples import HOSTILE
 
 Pair = tuple[StudyRecord, Verdict]
-EVERY = ["clean", "faulty", "several_classes", "hostile"]
+EVERY = ["clean", "faulty", "replayed", "several_classes", "hostile"]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 

@@ -33,7 +33,7 @@ def _verdict_only(verdict: Verdict) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("which", ["clean", "faulty", "several_classes"])
+@pytest.mark.parametrize("which", ["clean", "faulty", "replayed", "several_classes"])
 def test_a_pipe_gets_plain_lines_of_eighty_columns(which: str, request: pytest.FixtureRequest) -> None:
     """No colour, no rules, nothing beyond ASCII, and no line longer than 80."""
     text = _printed(*request.getfixturevalue(which))

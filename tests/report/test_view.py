@@ -110,13 +110,14 @@ def test_results_without_the_overlap_are_shown_only_when_there_is_one(clean: Pai
     assert build_view(*faulty).without_overlap is not None
 
 
-def test_every_row_fills_its_columns(clean: Pair, faulty: Pair, several_classes: Pair) -> None:
+def test_every_row_fills_its_columns(clean: Pair, faulty: Pair, replayed: Pair, several_classes: Pair) -> None:
     """No table has a row that is shorter or longer than its headings."""
-    for pair in (clean, faulty, several_classes):
+    for pair in (clean, faulty, replayed, several_classes):
         view = build_view(*pair)
         tables = (view.differences, view.beside, view.proof, view.splits, view.classes, view.audit, view.openings)
         of_verdict = (view.verdict.floors, view.verdict.metrics, view.verdict.checks, view.plan.candidates)
-        for table in (*tables, *of_verdict, *(figure.table for figure in view.figures)):
+        of_replay = filter(None, (view.replay, view.store, view.head_rates))
+        for table in (*tables, *of_verdict, *of_replay, *(figure.table for figure in view.figures)):
             assert len(table.align) == len(table.columns), table.caption
             assert {len(row.cells) for row in table.rows} <= {len(table.columns)}, table.caption
 

@@ -308,11 +308,13 @@ def test_what_nobody_replays_is_not_kept(tmp_path: Path, speeds: list[Speeds]) -
 def test_a_plan_that_cannot_be_replayed_says_why_and_predicts_nothing(tmp_path: Path) -> None:
     """Behind a block that trains nothing can be kept: there is a reason, and no seconds, rather than none of them."""
     model, material, said = image_model(), images(), Said()
-    plans = {"hole": FreezePlan(blocks=("first", "second", "fc"), frozen=frozenset({"second"}))}
+    hole = FreezePlan(blocks=("first", "second", "fc"), frozen=frozenset({"second"}))
+    plans = {"hole": hole, "depth-1": depths(model, material)["depth-1"]}
     activations = activations_of(model, material, plans, tmp_path, IN_MEMORY, said)
-    (run,) = activations.summary().runs
+    run, beside = activations.summary().runs
 
     assert activations.replaying("hole") is None
+    assert beside.predicted_compute_s and not beside.off_because
     assert run.off_because and f"hole: replay is off because {run.off_because}" in said.sentences
     assert (run.predicted_compute_s, run.predicted_read_s, run.measured_read_s) == (None, None, None)
 

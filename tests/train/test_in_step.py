@@ -13,7 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from frostline.core.ledger import Ledger
+from frostline.core.seeding import derive
+from frostline.models.task_model import Batch
 from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.activations import Activations
 from frostline.train.checkpoint import load_trained
 from frostline.train.inputs import plain_batches, shuffled_batches
 from frostline.train.race import Race
@@ -151,35 +154,52 @@ def test_rows_of_one_random_batch_are_never_those_of_another(tmp_path: Path) -> 
     assert replaying.replay.counts["ordinary batches"] > 0 < replaying.replay.counts["replayed batches"]
     losses, wanted = ([(e.train_loss, e.stop_loss) for e in run.epochs] for run in (found.run, expected.run))
     assert losses == wanted
+    assert found.run.train_fit == expected.run.train_fit
     assert same(found.last, expected.last)
 
 
 # ---------------------------------------------------------------- one pass for all
 
 
+def noted_batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The batches that are passed over from now on."""
+    noted: list[Tensor] = []
+    pass_over = Activations.pass_over
+
+    def noting(activations: Activations, batch: Batch) -> Any:
+        noted.append(batch["pixel_values"].clone())
+        return pass_over(activations, batch)
+
+    monkeypatch.setattr(Activations, "pass_over", noting)
+    return noted
+
+
 def test_one_pass_a_batch_serves_all_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many passes as batches, and as many FLOPs for all plans together as for the deepest of them alone."""
-    asked: list[int] = []
-    begun = Race.start
-
-    def start(race: Race) -> Any:
-        known = begun(race)
-        activations = race.activations
-        assert activations is not None
-        pass_over = activations.pass_over
-        monkeypatch.setattr(activations, "pass_over", lambda batch: asked.append(len(batch)) or pass_over(batch))
-        return known
-
-    monkeypatch.setattr(Race, "start", start)
+    noted, material = noted_batches(monkeypatch), images()
     _, together = in_step(tmp_path / "together")
-    passes = len(asked)
+    passes = len(noted)
     _, deepest = in_step(tmp_path / "deepest", plans={"depth-2": PLANS["depth-2"]})
-    material = images()
     an_epoch = len(shuffled_batches(material.inputs, material.train, RECIPE.batch_size, 0))
 
-    assert passes == len(asked) - passes == RECIPE.epochs * an_epoch
+    assert passes == len(noted) - passes == RECIPE.epochs * an_epoch
     an_example = 2 * 10 * 10 * 9 * (3 * 4 + 4 * 6)
     assert together.passing_flops() == deepest.passing_flops() == an_example * len(material.train) * RECIPE.epochs
+
+
+def test_every_batch_of_every_epoch_is_augmented_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeded by the study, the epoch and the batch's place in it: what a study that goes on would draw again."""
+    noted, inputs = noted_batches(monkeypatch), images(augment=BOTH).inputs
+    in_step(tmp_path)
+    expected = [
+        inputs.batch(rows, derive(0, "augment", epoch, place))["pixel_values"]
+        for epoch in range(1, RECIPE.epochs + 1)
+        for place, rows in enumerate(
+            shuffled_batches(inputs, images().train, RECIPE.batch_size, derive(0, "order", epoch))
+        )
+    ]
+
+    assert all(torch.equal(*pair) for pair in zip(noted, expected, strict=True))
 
 
 def test_nothing_is_passed_over_for_nobody(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ bits each time; which of its tensors must be stored is found by spoiling them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from frostline.capture.descent import CHANCE, EXAMPLES, LOOK, NONE, ROWS, SIZE, 
 from frostline.capture.eligible import eligible
 from frostline.capture.guard import other_weights, seed_everything, undisturbed
 from frostline.capture.leftovers import leftovers
-from frostline.capture.outputs import PLAIN, Layout, alike, are_close, find_layout, same_bits
+from frostline.capture.outputs import PLAIN, Layout, alike, are_close, find_layout, flatten, same_bits
 from frostline.capture.recording import Leaf, Recorded, Recording, record
 from frostline.plan.apply import evaluating, is_inert
 
@@ -58,12 +58,10 @@ class Learnt:
     reasons: tuple[str, ...] = ()
     """Why some modules are split, in sentences."""
 
-    def split_more(self, modules: Mapping[str, nn.Module]) -> bool:
-        """Split all that have parts, and forget what was found; False when none has any."""
-        paths = {path for path, module in modules.items() if any(True for _ in module.children())}
-        self.split |= paths
+    def divide(self, paths: Collection[str]) -> None:
+        """Split further modules, and forget what was found of the whole ones."""
+        self.split |= frozenset(paths)
         self.layouts = self.live = None
-        return bool(paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,8 @@ class Examined:
     reasons: tuple[str, ...]
     buffers: tuple[str, ...] = ()
     """Buffers outside what is frozen on which some of the calls depend."""
+    cautions: tuple[str, ...] = ()
+    """What must not be used of a replayed pass, in sentences."""
 
 
 def examine(model: nn.Module, forward: Callable[..., Any], batch: Batch, learnt: Learnt) -> Examined | str:
@@ -116,6 +116,9 @@ def examine(model: nn.Module, forward: Callable[..., Any], batch: Batch, learnt:
             return _nothing(model, found.reasons)
         passes = _passes(model, forward, batch, found.modules, learnt)
     now, evaluated, beside = passes["now"], passes["in evaluation mode"], passes["beside other examples"]
+    if not now.flow.steered.keys() <= learnt.split:  # they look at numbers in training only
+        learnt.divide(now.flow.steered.keys())
+        return examine(model, forward, batch, learnt)
     if now.foreign_chance:
         return "the model draws random numbers of Python or NumPy, by which it may go another way"
     if now.way != passes["each time"].way:
@@ -139,6 +142,7 @@ def examine(model: nn.Module, forward: Callable[..., Any], batch: Batch, learnt:
         steered=bool(now.way or beside.way),
         reasons=(*found.reasons, *learnt.reasons, *dict.fromkeys(reasons)),
         buffers=_buffers(now, agreed),
+        cautions=tuple(_objects(now)),
     )
 
 
@@ -361,6 +365,13 @@ def _layouts(
         else:
             layouts.append(None)
     return tuple(layouts)
+
+
+def _objects(now: Recording) -> Iterator[str]:
+    """Sentences on what the model gives besides tensors: nobody can tell whether that is complete."""
+    for leaf in flatten(now.result)[0]:
+        if not isinstance(leaf, (Tensor, *PLAIN)):
+            yield f"The {type(leaf).__name__} that the model gives lacks what is replayed: use none of it."
 
 
 def _has_weights(modules: Mapping[str, nn.Module], name: CallName) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from frostline.capture.descent import TRAINING
 from frostline.capture.examine import Examined, Learnt
 from frostline.capture.guard import seed_everything, undisturbed
 from frostline.capture.outputs import PLAIN, Layout
-from frostline.capture.plans import CallPlan, Dead, Kept, Part, ReplayPlan, Same
+from frostline.capture.plans import CallPlan, Dead, Divide, Kept, Part, ReplayPlan, Same
 from frostline.capture.recording import Leaf, record
 from frostline.capture.spoiling import Fault, Reached, Spoiling, noise_like
 
@@ -33,7 +33,7 @@ def make_plan(
     learnt: Learnt,
     *,
     slices: bool = True,
-) -> ReplayPlan | str:
+) -> ReplayPlan | Divide | str:
     """Find the tensors that matter.
 
     Args:
@@ -41,18 +41,22 @@ def make_plan(
         slices: Whether a slice of a tensor may be kept where that is enough.
 
     Returns:
-        The plan, or why replaying does not give the model's result.
+        The plan, or which modules are too large for one, or why replaying does not give the model's result.
     """
     first = learnt.live is None
     spoiling = Spoiling(model, forward, batch.pick((0, 1)), examined)
     reached = spoiling.reached()
     if reached is None:
-        return NOT_ITS_OWN
+        # What matters happens inside: a hook collects attention weights there, say.
+        return _divided(examined, examined.modules) or NOT_ITS_OWN
     live = _live(spoiling, reached, learnt)
     if first and (leaner := _without_needless_boundaries(spoiling, examined, live)) is not None:
         learnt.layouts = {name: examined.layouts[name] for name in leaner.calls}
         return make_plan(model, forward, batch, leaner, learnt, slices=slices)
     unstorable = {leaf.name for leaf in live if not isinstance(examined.calls[leaf.name].leaves[leaf.position], Tensor)}
+    divided = _divided(examined, {name.path for name in unstorable})
+    if divided:
+        return divided
     if unstorable:  # an object that matters: its call is made, so that what feeds it matters too
         rest = {name: call for name, call in examined.calls.items() if name not in unstorable}
         learnt.live = None
@@ -96,6 +100,11 @@ def _without_needless_boundaries(spoiling: Spoiling, examined: Examined, live: S
 def _row_bytes(examined: Examined, leaves: Sequence[Leaf]) -> int:
     layouts = (examined.layouts[leaf.name][leaf.position] for leaf in leaves)
     return sum(layout.row_bytes for layout in layouts if layout is not None and layout.dimension is not None)
+
+
+def _divided(examined: Examined, paths: Collection[str]) -> Divide | None:
+    large = {path for path in paths if any(True for _ in examined.modules[path].children())}
+    return Divide(frozenset(large)) if large else None
 
 
 def _live(spoiling: Spoiling, reached: Reached, learnt: Learnt) -> list[Leaf]:

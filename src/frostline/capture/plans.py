@@ -129,6 +129,13 @@ class ReplayPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Divide:
+    """No plan can be made before these modules are looked into by their parts."""
+
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Nothing is replayed, and why: the end of the sentence "replay is off because ..."."""
 

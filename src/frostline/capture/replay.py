@@ -24,10 +24,10 @@ from frostline.capture.calls import CallName, Flow, Reading, standing_in
 from frostline.capture.capturing import Rows, capture, shelf_of
 from frostline.capture.examine import Learnt, examine
 from frostline.capture.guard import State
-from frostline.capture.liveness import NOT_ITS_OWN, another_way, make_plan
+from frostline.capture.liveness import another_way, make_plan
 from frostline.capture.origin import Origin
 from frostline.capture.outputs import same_values, tensors_of
-from frostline.capture.plans import Kept, Refused, ReplayPlan, UnlikeExamined
+from frostline.capture.plans import Divide, Kept, Refused, ReplayPlan, UnlikeExamined
 from frostline.capture.store import ActivationStore
 from frostline.capture.verify import HALF_TOLERANCE, VERIFIED_EXAMPLES, difference
 from frostline.capture.watching import Watch
@@ -111,6 +111,8 @@ class Replay:
         """Batches and examples that were replayed, or computed the ordinary way."""
         self.reasons: tuple[str, ...] = ()
         """Why some frozen parts are computed each time although others are replayed."""
+        self.cautions: tuple[str, ...] = ()
+        """What the model gives that must not be used while it is replayed: a cache of keys and values, say."""
 
     @property
     def sentence(self) -> str:
@@ -259,10 +261,11 @@ class Replay:
         if isinstance(examined, str):
             return Refused(examined)
         made = make_plan(self._model, self._forward, batch, examined, self._learnt, slices=self._slices)
-        if made == NOT_ITS_OWN and self._learnt.split_more(examined.modules):
-            # What matters happens inside: a hook collects attention weights there, say.
+        if isinstance(made, Divide):
+            self._learnt.divide(made.paths)
             return self._examine(batch)
         self.reasons = tuple(dict.fromkeys((*self.reasons, *examined.reasons)))
+        self.cautions = tuple(dict.fromkeys((*self.cautions, *examined.cautions)))
         self._watch.add(examined.buffers)
         return Refused(made) if isinstance(made, str) else made
 
