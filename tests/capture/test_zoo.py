@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor, nn
 
 from networks import VOCABULARY
 from replaying import depths, frozen_to, images, shuffled, train_twice
+from tiny_zoo import tiny
 
 LONG_WAY = pytest.mark.slow
 
@@ -122,27 +122,6 @@ VISION = [
 ]
 HANDFUL = ("Bert", "Llama", "Mixtral", "ConvNextV2", "Segformer")
 
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "max_position_embeddings": 64,
-    "n_positions": 64,
-    "num_local_experts": 3,
-    "image_size": 16,
-    "patch_size": 8,
-    "pad_token_id": 0,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-    "word_embed_proj_dim": 16,
-    "head_dim": 8,
-    "d_kv": 8,
-}
-SIZES |= dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size"), 16)
-SIZES |= dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "encoder_ffn_dim", "decoder_ffn_dim"), 32)
-SIZES |= dict.fromkeys(("num_hidden_layers", "num_layers", "n_layer", "encoder_layers", "decoder_layers"), 2)
-SIZES |= dict.fromkeys(("num_attention_heads", "num_key_value_heads", "num_heads", "n_head"), 2)
-SIZES |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
-"""What is set in every configuration that has a field of that name."""
-
 STAGES = {"hidden_sizes": [8, 16], "depths": [1, 2]}
 PYRAMID = STAGES | {
     "num_attention_heads": [1, 2],
@@ -177,12 +156,7 @@ REFUSALS: dict[str, str] = {}
 
 def made(name: str) -> nn.Module:
     """A network with random weights, the same at every call."""
-    torch.manual_seed(0)
-    kind = getattr(transformers, f"{name}For{'Image' if name in VISION else 'Sequence'}Classification")
-    fields = kind.config_class().to_dict()
-    sizes = {key: size for key, size in SIZES.items() if not isinstance(fields.get(key, ()), list | tuple)}
-    net: nn.Module = kind(kind.config_class(**sizes | ALSO.get(name, {})))
-    return net
+    return tiny(f"{name}For{'Image' if name in VISION else 'Sequence'}Classification", ALSO.get(name, {}))
 
 
 def data(name: str) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -22,43 +21,8 @@ from frostline.plan.apply import evaluating, freeze, is_inert
 from frostline.plan.blocks import Example, blocks, call, tensors_in
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.prove import prove_frozen
-from networks import NETWORKS, VOCABULARY
-
-TINY: Mapping[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 16,
-    "d_model": 16,
-    "n_embd": 16,
-    "embedding_size": 16,
-    "intermediate_size": 32,
-    "ffn_dim": 32,
-    "d_ff": 32,
-    "d_kv": 8,
-    "head_dim": 8,
-    "num_hidden_layers": 2,
-    "num_layers": 2,
-    "n_layer": 2,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "num_heads": 2,
-    "n_head": 2,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 32,
-    "decoder_ffn_dim": 32,
-    "max_position_embeddings": 64,
-    "n_positions": 64,
-    "num_local_experts": 3,
-    "image_size": 16,
-    "patch_size": 8,
-    "pad_token_id": 0,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-    "word_embed_proj_dim": 16,
-}
-"""What is set in every configuration that has a field of that name."""
+from networks import NETWORKS
+from tiny_zoo import tiny
 
 TEXT: Mapping[str, Mapping[str, Any]] = {
     "AlbertForSequenceClassification": {},
@@ -133,13 +97,10 @@ def made(name: str) -> tuple[nn.Module, Example]:
     if name in NETWORKS:
         make, example = NETWORKS[name]
         return make(), example()
-    kind = getattr(transformers, name)
-    fields = kind.config_class().to_dict()
-    sizes = {key: size for key, size in TINY.items() if not isinstance(fields.get(key, ()), list | tuple)}
     ids_BT = torch.arange(16).reshape(2, 8)
     texts = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}
     images = {"pixel_values": torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)}
-    return kind(kind.config_class(**sizes | dict((TEXT | VISION)[name]))), texts if name in TEXT else images
+    return tiny(name, (TEXT | VISION)[name]), texts if name in TEXT else images
 
 
 @pytest.fixture(scope="module", autouse=True)

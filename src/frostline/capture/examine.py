@@ -18,11 +18,12 @@ from frostline.capture.batches import Batch
 from frostline.capture.calls import CallName
 from frostline.capture.descent import CHANCE, EXAMPLES, LOOK, NONE, ROWS, SIZE, SMALL, TRAINING, Descent
 from frostline.capture.eligible import eligible
-from frostline.capture.guard import other_weights, seed_everything, undisturbed
+from frostline.capture.guard import other_weights, undisturbed
 from frostline.capture.leftovers import leftovers
 from frostline.capture.outputs import PLAIN, Layout, alike, are_close, find_layout, flatten, same_bits
 from frostline.capture.recording import Leaf, Recorded, Recording, record
 from frostline.plan.apply import evaluating, is_inert
+from frostline.plan.chance import seed_everything
 
 PICKED = (1, 0, 1, 1, 0)
 """Of the two examples, the ones of a pass with other batch-mates: another number, order and company."""

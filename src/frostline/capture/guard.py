@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from frostline.plan.apply import is_inert
+from frostline.plan.chance import gpus_in_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class State:
     def of(cls, model: nn.Module) -> State:
         return cls(
             cpu=torch.get_rng_state(),
-            gpus=tuple(torch.cuda.get_rng_state_all()) if _gpu_in_use() else (),
+            gpus=tuple(torch.cuda.get_rng_state_all()) if gpus_in_use() else (),
             python=random.getstate(),
             numpy=np.random.get_state(),
             buffers=tuple((buffer, buffer._version, buffer.clone()) for buffer in _moving(model)),
@@ -89,20 +90,6 @@ def other_weights(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter, before in zip(trained, held, strict=True):
             parameter.data.copy_(before)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed whatever a forward pass may draw from."""
-    # Not torch.manual_seed: it would also decide the state of a GPU that nobody has used yet.
-    torch.default_generator.manual_seed(seed)
-    if _gpu_in_use():
-        torch.cuda.manual_seed_all(seed)
-    random.seed(seed)
-    np.random.seed(seed)
-
-
-def _gpu_in_use() -> bool:
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def _moving(model: nn.Module) -> Iterator[Tensor]:

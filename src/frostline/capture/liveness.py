@@ -13,11 +13,12 @@ from frostline.capture.batches import Batch
 from frostline.capture.calls import CallName, Read
 from frostline.capture.descent import TRAINING
 from frostline.capture.examine import Examined, Learnt
-from frostline.capture.guard import seed_everything, undisturbed
+from frostline.capture.guard import undisturbed
 from frostline.capture.outputs import PLAIN, Layout
 from frostline.capture.plans import CallPlan, Dead, Divide, Kept, Part, ReplayPlan, Same
 from frostline.capture.recording import Leaf, record
 from frostline.capture.spoiling import Fault, Reached, Spoiling, noise_like
+from frostline.plan.chance import seed_everything
 
 NOT_ITS_OWN = "replaying its calls does not give the model's own result"
 

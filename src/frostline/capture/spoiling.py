@@ -14,12 +14,13 @@ from frostline.capture.calls import CallName, Flow, Reading, standing_in
 from frostline.capture.descent import TRAINING, Descent, Marks
 from frostline.capture.eligible import foreign_hooks
 from frostline.capture.examine import Examined
-from frostline.capture.guard import seed_everything, undisturbed
+from frostline.capture.guard import undisturbed
 from frostline.capture.leftovers import attributes
 from frostline.capture.outputs import PLAIN, Layout, same_values, unflatten
 from frostline.capture.plans import with_gradient
 from frostline.capture.recording import Leaf
 from frostline.capture.verify import gradients_of
+from frostline.plan.chance import seed_everything
 
 Fault = Callable[[Any, Layout | None, int], Any]
 """What is put in the place of a leaf."""

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frostline.capture.guard import seed_everything, undisturbed
+from frostline.capture.guard import undisturbed
 from frostline.capture.outputs import same_bits, same_values, tensors_of
+from frostline.plan.chance import seed_everything
 
 HALF_TOLERANCE = 0.1
 """For rows that are kept as float16, by choice: far above their rounding, far below a wrong row."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from frostline.plan.chance import gpus_in_use, seed_everything
 from frostline.plan.leaks import chance_of_dropping
 
 EXAMPLES = 4
@@ -118,7 +119,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     modes = {part: part.training for part in module.modules()}
     python, numbers = random.getstate(), np.random.get_state()  # the state that modules draw from
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=range(_gpus_in_use())))
+        stack.enter_context(torch.random.fork_rng(devices=range(gpus_in_use())))
         stack.enter_context(torch.no_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -192,7 +193,7 @@ class _Again:
     def __call__(self, modes: Modes, *, seed: int = 1, pick: tuple[Tensor, int, int] | None = None) -> list[Tensor]:
         change: Callable[[Tensor], Tensor] = (lambda t: _take(t, *pick).clone()) if pick else Tensor.clone
         _set(modes)
-        _seed(seed)
+        seed_everything(seed)
         with ExitStack() as stack:
             for kind, dtype in self.call.autocast.items():
                 stack.enter_context(torch.autocast(kind, dtype=dtype))
@@ -201,19 +202,6 @@ class _Again:
                 return list(_tensors(called_on_copies(self.module, args, kwargs)))
             except Exception as error:
                 raise NotProbed(f"it could not be called again ({type(error).__name__}: {error})") from error
-
-
-def _seed(seed: int) -> None:
-    # Not torch.manual_seed: it would also decide the state of a GPU that nobody has used yet.
-    torch.default_generator.manual_seed(seed)
-    if _gpus_in_use():
-        torch.cuda.manual_seed_all(seed)
-    random.seed(seed)
-    np.random.seed(seed)
-
-
-def _gpus_in_use() -> int:
-    return torch.cuda.device_count() if torch.cuda.is_initialized() else 0  # type: ignore[no-untyped-call]
 
 
 def _set(modes: Modes) -> None:
