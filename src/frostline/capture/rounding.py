@@ -94,11 +94,13 @@ def evenness(func: Any, args: Any, kwargs: Any, examples: int, is_per_example: C
     state = torch.get_rng_state()
     try:
         with _disable_current_modes(), torch.no_grad(), torch.autocast("cpu", enabled=False):
-            return _measured(func, given, structure)
+            even = _measured(func, given, structure)
     except RuntimeError:  # the shapes of its arguments hang together in another way: a matter for other checks
         return "always"
     finally:
         torch.set_rng_state(state)
+    # What is left over of numbers taken one by one depends on how many there are in all, however many that is.
+    return even if is_product or even == "always" else "never"
 
 
 def _given(tensor: Any, examples: int, is_per_example: Callable[[Tensor], bool]) -> Any:
