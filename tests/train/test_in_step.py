@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from frostline.capture.batch_rows import BatchRows
 from frostline.core.ledger import Ledger
 from frostline.core.seeding import derive
 from frostline.models.task_model import Batch
@@ -156,6 +157,37 @@ def test_rows_of_one_random_batch_are_never_those_of_another(tmp_path: Path) -> 
     assert losses == wanted
     assert found.run.train_fit == expected.run.train_fit
     assert same(found.last, expected.last)
+
+
+def test_of_a_random_batch_the_store_is_given_nothing_and_asked_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ids stand for nothing that comes back: rows under them would be taken for the images as they are."""
+    training: list[bool] = []
+    touched: list[str] = []
+    step, put, look_up = Trainer.step, BatchRows.put, BatchRows.look_up
+
+    def in_a_step(trainer: Trainer, *given: Any) -> None:
+        training.append(True)
+        step(trainer, *given)
+        training.clear()
+
+    def putting(rows: BatchRows, *given: Any) -> None:
+        touched.extend(["put"] if training else [])
+        put(rows, *given)
+
+    def looking_up(rows: BatchRows, *given: Any) -> Any:
+        touched.extend(["looked up"] if training else [])
+        return look_up(rows, *given)
+
+    monkeypatch.setattr(Trainer, "step", in_a_step)
+    monkeypatch.setattr(BatchRows, "put", putting)
+    monkeypatch.setattr(BatchRows, "look_up", looking_up)
+    names = ("first", "second", "beside", "fc")
+    plans = {"beside": FreezePlan(blocks=names, frozen=frozenset({"beside"}))}
+    in_step(tmp_path, make=Steered, plans=plans, recipe=RECIPE.model_copy(update={"batch_size": 6}))
+
+    assert touched == []
 
 
 # ---------------------------------------------------------------- one pass for all
