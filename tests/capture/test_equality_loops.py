@@ -370,6 +370,7 @@ def test_with_features_collected_by_transformers() -> None:
     assert replay.counts["replayed batches"] >= 8, replay.sentence
 
 
+@pytest.mark.slow
 def test_with_texts_given_as_they_come() -> None:
     """Ragged batches: every length from one token on, batches of every size, in any order of both."""
     generator = torch.Generator().manual_seed(5)

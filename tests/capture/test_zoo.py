@@ -203,6 +203,27 @@ def test_network_of_the_zoo(name: str) -> None:
             assert ran.refused or ran.replay.counts["astray batches"], "neither replayed nor refused"
 
 
+RAGGED = ["Bert", "GPT2", "Llama", "Mixtral", "Mpt", "XLNet", "Bit", "RegNet", "Segformer", "Swinv2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RAGGED)
+def test_batches_of_any_size_and_texts_of_any_length(name: str) -> None:
+    """Two examples and more, odd lengths too: rounding depends on both, and what is replayed is still exact."""
+    net, examples = made(name), data(name)
+    generator = torch.Generator().manual_seed(5)
+    batches = []
+    for length in (8, 7, 3) if name in TEXT else (8,):
+        for size in (16, 2, 3, 5, 11, 24):
+            rows = torch.randperm(24, generator=generator)[:size]
+            batches.append({key: x[rows, :length] if name in TEXT else x[rows] for key, x in examples.items()})
+    few = {key: tensor[:2] for key, tensor in examples.items()}
+    found = depths(net, few)
+    ran = train_twice(frozen_to(net, few, found[len(found) // 2]), batches)
+
+    assert ran.replayed >= len(batches) // 3, ran.replay.sentence
+
+
 def test_the_zoo_is_large_enough() -> None:
     """At least sixty architectures of sequence and image classification."""
     assert len(set(TEXT)) + len(set(VISION)) >= 60

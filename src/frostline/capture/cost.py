@@ -62,21 +62,23 @@ class Room:
         return "memory" if size_bytes <= self.memory_bytes else "disk"
 
 
-def measure_speeds(forward: Callable[[], int], folder: Path) -> Speeds:
+def measure_speeds(forward: Callable[[], int], folder: Path | None) -> Speeds:
     """One short measurement.
 
     Args:
         forward: Makes one forward pass and returns its FLOPs.
-        folder: Where a store on disk would lie.
+        folder: Where a store on disk would lie; None when none is wanted: then nothing is written.
     """
     forward()  # the first pass is slower: memory is allocated, kernels are chosen
     began = time.perf_counter()
     flops = forward()
     flops_per_s = flops / (time.perf_counter() - began)
-    in_memory = ActivationStore.in_memory(budget_bytes=2**30)
+    memory_bytes_per_s = _bytes_per_s(ActivationStore.in_memory(budget_bytes=2**30))
+    if folder is None:
+        return Speeds(flops_per_s, memory_bytes_per_s, memory_bytes_per_s)
     on_disk = ActivationStore.at(folder / "speed", {"for": "measuring"}, budget_bytes=2**30)
     try:
-        return Speeds(flops_per_s, _bytes_per_s(in_memory), _bytes_per_s(on_disk))
+        return Speeds(flops_per_s, memory_bytes_per_s, _bytes_per_s(on_disk))
     finally:
         on_disk.discard()
         shutil.rmtree(folder / "speed", ignore_errors=True)

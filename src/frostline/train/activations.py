@@ -68,16 +68,14 @@ class Activations:
         self._rows = BatchRows(ActivationStore.in_memory(budget_bytes=0))
         self._replaying: dict[str, Replaying] = {}
         origin = Origin.of(model.module, _tensors(model))
-        # Rows that are rounded cannot give the same bits, which is what verifying asks for.
-        self._verify = not keeping.half
         with progress.step("finding out what can be replayed", len(plans)) as step:
             for candidate, plan in plans.items():
                 if plan.frozen:
                     self._replaying[candidate] = self._examined(frozen_by(candidate, plan), origin)
                 step.advance()
-        self._speeds = self._measured(folder)
+        self._speeds = self._measured(None if keeping.place == "memory" else folder)
         for replaying in self._replaying.values():
-            self._drop_when_cheaper_to_compute(replaying.replay)
+            self._drop_when_cheaper_to_compute(replaying.replay, keeping)
         self._sharing = Sharing(model.module, {id: r.replay for id, r in self._replaying.items()}, self._rows)
         self.predicted_bytes = sum(
             self._sharing.row_bytes(sample) * int((self._lengths == length).sum()) for length, sample in self._samples
@@ -121,7 +119,7 @@ class Activations:
                 yield length, call_of(self._model, on_device(self._model, self._inputs.batch(same[:2])))
 
     def _examined(self, model: TaskModel, origin: Origin) -> Replaying:
-        replay = Replay(model.module, self._rows, origin, verify=self._verify)
+        replay = Replay(model.module, self._rows, origin)
         replaying = Replaying(replay, model, self._ids)
         model.module.train()
         for _, sample in self._samples:
@@ -130,10 +128,11 @@ class Activations:
                 replaying.preparing.measure(partial(replaying.replay.plan_like, sample))
         return replaying
 
-    def _drop_when_cheaper_to_compute(self, replay: Replay) -> None:
+    def _drop_when_cheaper_to_compute(self, replay: Replay, keeping: Keeping) -> None:
         if replay.refused or self._speeds is None:
             return
-        compute_s, read_s = self._passes_s(replay, self._speeds, "memory")
+        place: Place = "disk" if keeping.place == "disk" else "memory"
+        compute_s, read_s = self._passes_s(replay, self._speeds, place)
         if read_s > compute_s:
             replay.refused = f"reading its frozen part takes {read_s:.2g} s a pass, computing it {compute_s:.2g} s"
 
@@ -147,7 +146,7 @@ class Activations:
                 flops, size = flops + plan.spared_flops * examples, size + plan.row_bytes * examples
         return speeds.compute_s(flops), speeds.read_s(place, size)
 
-    def _measured(self, folder: Path) -> Speeds | None:
+    def _measured(self, folder: Path | None) -> Speeds | None:
         """Speeds of the model and of the store; None when nothing is replayed."""
         if not self._samples or all(replaying.replay.refused for replaying in self._replaying.values()):
             return None

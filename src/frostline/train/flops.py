@@ -40,6 +40,14 @@ class FlopsMeter:
         self._known[key] = self.total - before
         return result
 
+    def knows(self, key: Hashable) -> bool:
+        """Whether work of this key was measured."""
+        return key in self._known
+
+    def forget(self, key: Hashable) -> None:
+        """Measure work of this key anew: the last time was not like the others."""
+        self._known.pop(key, None)
+
     def measure(self, work: Callable[[], T]) -> T:
         """Do work that is not like any other, and add its FLOPs."""
         with flop_counter() as counter:

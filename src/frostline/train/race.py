@@ -247,9 +247,11 @@ class Race:
 
     def _train_in_step(self, start: Start, recipe: Recipe) -> None:
         """All candidates at once: a batch that does not come back is passed over once for all of them."""
+        shared = self.activations is not None and any(map(self.activations.replaying, self.plans))
         self.progress.say(
             "replay from the store is off in training because images are augmented at random: "
-            "the frozen part of each batch is computed once for all candidates, which are trained in step"
+            "candidates are trained in step"
+            + (", and the frozen part of each batch is computed once for all of them" if shared else "")
         )
         trainers = []
         for candidate, plan in self.plans.items():

@@ -54,11 +54,17 @@ class Replaying:
             self.replay.ready = None if self.replay.is_ready(call, ids) else prepared
         plan = self.replay.plan_for(call)
         replayed = self.replay.counts["replayed batches"]
+        key = plan is not None, shape
+        known = meter.knows(key)
         with self.replay(ids):
-            result = meter.count((plan is not None, shape), work)
+            result = meter.count(key, work)
         if plan is not None and self.replay.counts["replayed batches"] == replayed:
-            # It went astray and was computed the ordinary way: the frozen part's FLOPs came on top.
-            meter.total += plan.spared_flops * len(rows)
+            # It went astray and was computed the ordinary way. What was measured now holds that, and looking into the
+            # way; what is known from a replayed batch lacks the frozen part.
+            if known:
+                meter.total += plan.spared_flops * len(rows)
+            else:
+                meter.forget(key)
         self.replay.given = self.replay.ready = None
         return result
 
