@@ -65,8 +65,8 @@ class Replay:
         model: Frozen already, by `frostline.freeze`.
         store: Where rows are kept, which several plans for one model may share; by default up to 2 GiB of memory.
         origin: What the rows in the store were computed from; by default the model as it is now.
-        verify: Compare the first two batches, and one of them in another order, with the ordinary model:
-            results and gradients, to the last bit.
+        verify: Compare two batches with the ordinary model, to the last bit: the results of the first, and results and
+            gradients of a few examples of both, those of the second in another order as well.
 
     >>> from frostline.plan.apply import freeze
     >>> net = freeze(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), "0")
