@@ -62,7 +62,7 @@ class Activations:
         self._model, self._inputs, self._progress = model, inputs, progress
         self._ids = content_ids(model, inputs, rows, len(inputs.padded_N))
         self.passing = FlopsMeter()
-        """Passes over augmented batches, each for all candidates."""
+        """Passes over augmented batches, each for all candidates, and checks of slices."""
         self._lengths = inputs.padded_N[rows]
         self._samples = list(self._one_of_each(rows))
         self._rows = BatchRows(ActivationStore.in_memory(budget_bytes=0))
@@ -97,6 +97,10 @@ class Activations:
         """What the frozen parts of all candidates give for a batch that does not come back."""
         call = call_of(self._model, batch)
         return self.passing.count(shape_of(batch), lambda: self._sharing.pass_over(call)[0])
+
+    def settle(self) -> None:
+        """Check slices of the batch that was captured last; its FLOPs are not the pass's."""
+        self.passing.measure(self._sharing.check)
 
     def finish(self) -> None:
         """All rows of the pass are checked, and durable where they are kept on disk."""

@@ -60,6 +60,7 @@ def features_by_depth(
     meter: FlopsMeter,
     progress: Progress,
     ask: Callable[[Rows, Batch], Tensor] | None = None,
+    settle: Callable[[], None] | None = None,
 ) -> dict[int, Features]:
     """Pooled output of every block (N, F) by the number of blocks passed; at the full count, the head's input.
 
@@ -67,6 +68,7 @@ def features_by_depth(
 
     Args:
         ask: Makes the forward pass of a batch, and something of it on the way; by default just the pass.
+        settle: Called after each batch, for what may not run while the pass is counted and listened to.
     """
     places = {depth: model.module.get_submodule(b.path) for depth, b in enumerate(blocks, 1) if _is_module(model, b)}
     held: dict[int, list[Features]] = {}
@@ -84,6 +86,8 @@ def features_by_depth(
             for depth, features_BF in listener.pooled(batch).items():
                 held.setdefault(depth, []).append(features_BF)
             order.append(batch_rows)
+            if settle is not None:
+                settle()
             step.advance()
     place = {int(row): at for at, row in enumerate(np.concatenate(order))}
     back = [place[int(row)] for row in rows]

@@ -219,7 +219,7 @@ class Race:
         return load_probabilities(self.folder.scores(run.candidate, split))
 
     def passing_flops(self) -> int:
-        """Spent on passes over augmented batches, in this process."""
+        """Spent on passes over augmented batches and on checks of slices, in this process."""
         return self.activations.passing.total if self.activations else 0
 
     def answering_flops(self) -> int:
@@ -333,6 +333,7 @@ class Race:
                 meter,
                 self.progress,
                 self.activations.capture if self.activations and split in self._replayed_splits else None,
+                self.activations.settle if self.activations else None,
             )
             flops[split] = meter.total - before
         if self.activations:
