@@ -113,3 +113,21 @@ def write_images(folder: Path, *, each: int = 24, size: int = 16) -> Path:
             pixels[..., number] += 60
             Image.fromarray(pixels).save(folder / colour / f"{position:02d}.png")
     return folder
+
+
+def tiny_table(num_features: int, num_classes: int) -> nn.Module:
+    """A small network on a row of numbers."""
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Linear(num_features, 8), nn.Sequential(nn.Tanh(), nn.Linear(8, 8)), nn.Linear(8, num_classes)
+    )
+
+
+def write_table(path: Path, rows: int = 160) -> Path:
+    """Three columns of numbers; the sign of the first one, mostly, is the label."""
+    generator = np.random.default_rng(3)
+    numbers = generator.normal(size=(rows, 3)).round(4)
+    labels = np.where(numbers[:, 0] + 0.2 * generator.normal(size=rows) > 0.5, "fraud", "fine")
+    lines = [",".join([label, *map(str, row)]) for label, row in zip(labels, numbers.tolist(), strict=True)]
+    path.write_text("\n".join(["label,amount,hour,age", *lines]), encoding="utf-8")
+    return path

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,11 @@ from frostline.core.records import (
     Choice,
     Comparison,
     Cost,
+    DataSummary,
     Probe,
     Result,
     Run,
     StudyRecord,
-    Task,
     Verdict,
 )
 from frostline.core.settings import Settings, read_settings
@@ -138,7 +138,7 @@ def _prepare(
         shares=SplitShares(**shares),
     )
     _say_all(progress, data.summary.notes)
-    model = _load_model(settings, data.kind, data.task)
+    model = _load_model(settings, data.summary)
     model.module.to(pick_device())
     augment = parse_augment(settings.augment)
     inputs, notes = make_inputs(data, model, augment)
@@ -176,11 +176,12 @@ def _keeping(settings: Settings) -> Keeping | None:
     return Keeping(place=settings.activations, budget_bytes=budget, half=settings.activations_half)
 
 
-def _load_model(settings: Settings, kind: Literal["text", "image"], task: Task) -> TaskModel:
+def _load_model(settings: Settings, data: DataSummary) -> TaskModel:
     return load_model(
         settings.model,
-        kind=kind,
-        classes=len(task.labels),
+        kind=data.kind,
+        classes=len(data.task.labels),
+        features=data.features,
         weights=Path(settings.weights) if settings.weights else None,
         image_size=settings.image_size,
         seed=settings.seed,
@@ -378,7 +379,7 @@ def load_chosen(folder: Path, record: StudyRecord) -> nn.Module:
         StudyError: The base model or the trained tensors are no longer what the study had.
     """
     settings = read_settings(StudyFolder(folder).settings)
-    module = _load_model(settings, record.data.kind, record.data.task).module
+    module = _load_model(settings, record.data).module
     plan = FreezePlan(
         blocks=tuple(block.name for block in record.blocks),
         frozen=frozenset(record.candidate(record.choice.candidate).frozen),

@@ -14,7 +14,7 @@ def table(**columns: list[str]) -> Table:
     return Table(name="a.csv", columns=tuple(columns), rows=rows, numbers=range(2, 2 + len(rows)))
 
 
-def chosen(found: Table, **named: str) -> tuple[str, str]:
+def chosen(found: Table, **named: str) -> tuple[str | None, str]:
     columns = choose_columns(found, ColumnNames(**named), whole=True)
     return columns.text, columns.label
 
@@ -56,7 +56,9 @@ def test_named_columns_are_taken_even_against_the_names() -> None:
 @pytest.mark.parametrize(
     ("columns", "named", "said"),
     [
-        ({"label": NUMBERS, "a": NUMBERS}, {}, "holds the text .* Name it with --text-column"),
+        ({"a": NUMBERS, "b": NUMBERS}, {}, "holds the text .* Name it with --text-column.* with --label-column"),
+        ({"label": NUMBERS}, {}, "holds the text .* Name it with --text-column"),
+        ({"a": NUMBERS, "b": NUMBERS}, {"text": "a", "label": "a"}, "--text-column and --label-column both"),
         ({"label": SHORT, "a": LONG, "b": LONG}, {}, "holds the text .*'label', 'a', 'b'"),
         ({"text": LONG, "a": SHORT, "b": SHORT}, {}, "holds the label .* Name it with --label-column"),
         ({"text": LONG, "label": SHORT}, {"text": "txet"}, "Did you mean 'text'"),
@@ -69,6 +71,54 @@ def test_what_cannot_be_told_is_refused(columns: dict[str, list[str]], named: di
     """Never a guess without ground: the columns are listed and the option is named."""
     with pytest.raises(DataError, match=said):
         chosen(table(**columns), **named)
+
+
+@pytest.mark.parametrize(
+    ("columns", "named", "features"),
+    [
+        ({"label": SHORT, "a": NUMBERS}, {}, ("a",)),
+        ({"b": NUMBERS, "Class": NUMBERS, "a": NUMBERS}, {}, ("b", "a")),
+        ({"b": NUMBERS, "kind": SHORT, "a": NUMBERS}, {"label": "kind"}, ("b", "a")),
+        ({"": NUMBERS, "label": SHORT, "a": NUMBERS}, {}, ("a",)),
+        ({"label": SHORT, "a": ["1", ""]}, {}, ("a",)),
+        ({"label": SHORT * 2, "a": ["1", "2", "3", "?"]}, {}, ("a",)),
+        ({"label": SHORT, "who": SHORT, "a": NUMBERS}, {"group": "who"}, ("a",)),
+        ({"label": SHORT, "a": NUMBERS, "split": ["train", "test"]}, {}, ("a",)),
+    ],
+)
+def test_number_columns_are_features_when_nothing_is_text(
+    columns: dict[str, list[str]], named: dict[str, str], features: tuple[str, ...]
+) -> None:
+    """All of them, in the order of the table, but label, group, split and unnamed columns; and it is said."""
+    found = choose_columns(table(**columns), ColumnNames(**named), whole=True)
+
+    assert (found.text, found.features) == (None, features)
+    assert found.notes[0].endswith(f"the feature{'s'[: len(features) > 1]}: {', '.join(map(repr, features))}")
+
+
+@pytest.mark.parametrize(
+    ("columns", "named", "text"),
+    [
+        ({"label": SHORT, "text": NUMBERS, "a": NUMBERS}, {}, "text"),
+        ({"label": SHORT, "a": NUMBERS}, {"text": "a"}, "a"),
+        ({"label": SHORT, "a": NUMBERS, "b": SHORT}, {}, "b"),
+        ({"label": SHORT, "a": NUMBERS, "b": ["1", "tcp"]}, {}, "b"),
+    ],
+)
+def test_a_text_column_keeps_a_table_text(columns: dict[str, list[str]], named: dict[str, str], text: str) -> None:
+    """Named, known by its name, or told from its contents: numbers beside it are then not read."""
+    found = choose_columns(table(**columns), ColumnNames(**named), whole=True)
+
+    assert (found.text, found.features) == (text, ())
+
+
+def test_a_wide_table_is_said_in_one_line() -> None:
+    """Of many columns the first few are listed."""
+    found = table(label=SHORT, **{f"c{number}": NUMBERS for number in range(30)})
+
+    note = choose_columns(found, ColumnNames(), whole=True).notes[0]
+    assert note.startswith("30 number columns are the features: 'c0', 'c1'")
+    assert note.endswith("'c7' and 22 more")
 
 
 def test_split_column_is_taken_only_when_every_value_is_a_split() -> None:

@@ -33,6 +33,10 @@ def messages(count: int, name: str = "m", every: int = 4) -> list[Row]:
     return [("spam" if number % every == 0 else "ham", f"{name} {number}") for number in range(count)]
 
 
+def numbers(count: int, first: int = 0) -> list[Row]:
+    return [("bad" if n % 4 == 0 else "good", str(n), str(n / 4 - 2)) for n in range(first, first + count)]
+
+
 def paint(folder: Path, colours: Iterable[int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for colour in colours:
@@ -154,6 +158,39 @@ def test_groups_stay_whole(tmp_path: Path) -> None:
     assert sum(map(len, senders)) == len(set.union(*senders)) == 40
 
 
+def test_a_table_of_numbers(tmp_path: Path) -> None:
+    """Numbers keep rows and columns; the files' label names stay; texts and images are empty."""
+    path = write(tmp_path / "n.csv", numbers(40), ("label", "a", "b"))
+
+    data = load_data(path)
+
+    assert data.kind == data.summary.kind == "table"
+    assert data.features.dtype == np.float32
+    assert data.features.tolist() == [[number, number / 4 - 2] for number in range(40)]
+    assert (data.texts, data.images) == ((), ())
+    assert data.summary.notes[0] == "2 number columns are the features: 'a', 'b'"
+    assert sizes(data) == {"train": 20, "stop": 4, "select": 8, "test": 8}
+    with pytest.raises(ValueError, match="read-only"):
+        data.features[0] = 0
+
+
+def test_tables_of_numbers_that_are_split(tmp_path: Path) -> None:
+    """Given files are honoured; columns go by name, whatever their order in the other files."""
+    write(tmp_path / "train.csv", numbers(40), ("label", "a", "b"))
+    swapped = [(b, a, label) for label, a, b in numbers(20, first=100)]
+    write(tmp_path / "test.csv", swapped, ("b", "a", "label"))
+
+    data = load_data(tmp_path)
+
+    assert data.features[data.rows["test"]][0].tolist() == [100, 23]
+    assert data.summary.split("test").origin == "given: test.csv"
+
+
+def test_other_kinds_have_no_features(tmp_path: Path) -> None:
+    """Texts carry no numbers."""
+    assert load_data(write(tmp_path / "m.csv", messages(40))).features.size == 0
+
+
 # ---------------------------------------------------------------- laws
 
 
@@ -240,6 +277,16 @@ def test_copies_across_given_splits_leave_the_earlier_side(tmp_path: Path) -> No
     assert audit.overlaps[1].sample == ("test.csv row 41 = train.csv row 42",)
     assert data.overlap_test.sum() == 1
     assert data.texts[data.rows["test"][data.overlap_test.argmax()]] == "both"
+
+
+def test_rows_of_numbers_are_compared_by_value(tmp_path: Path) -> None:
+    """Other spellings of the same numbers are copies, and so are numbers that 32 bits cannot tell apart."""
+    rows = [*numbers(40), ("bad", "0.0", "-2e0"), ("good", "1.00000000001", "-1.75"), ("bad", "8", "-0.0")]
+
+    data = load_data(write(tmp_path / "n.csv", rows, ("label", "a", "b")))
+
+    assert len(data) == 40
+    assert (data.summary.audit.dropped_copies, data.summary.audit.conflicting) == (3, 0)
 
 
 def test_clean_splits_have_no_overlap(tmp_path: Path) -> None:
@@ -350,6 +397,32 @@ def test_class_absent_from_a_given_split_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "test.csv", [*messages(9, "test"), ("scam", "hi")])
     with pytest.raises(DataError, match=r"Class 'scam' has no examples in train\.csv"):
         load_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("tcp", "n.csv row 42 has 'tcp' in column 'b', where a finite number is needed"),
+        ("", "n.csv row 42 has nothing in column 'b', where"),
+        ("nan", "row 42 has 'nan'"),
+        ("-inf", "row 42 has '-inf'"),
+        ("1e39", "row 42 has '1e39'"),
+    ],
+)
+def test_what_is_no_number_in_a_table_is_refused(tmp_path: Path, value: str, said: str) -> None:
+    """File, row and column are named, and what to do; in a given test file as well."""
+    rows = [*numbers(40), ("good", "7", value)]
+    with pytest.raises(DataError) as caught:
+        load_data(write(tmp_path / "n.csv", rows, ("label", "a", "b")))
+    assert said in str(caught.value)
+    assert "Encode the column as numbers" in str(caught.value)
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "train.csv", numbers(40), ("label", "a", "b"))
+    write(folder / "test.csv", rows, ("label", "a", "b"))
+    with pytest.raises(DataError, match=r"^test\.csv row 42 has"):
+        load_data(folder)
 
 
 def test_unknown_split_name_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from frostline.core.errors import ModelError
-from frostline.models.factory import takes_text
+from frostline.models.factory import load_factory, takes_text
 from frostline.models.sources import load_model
 from frostline.models.task_model import TaskModel
 
@@ -41,6 +41,16 @@ class Image(nn.Module):
     def forward(self, pixels):
         return self.head(self.stem(pixels).mean(dim=(2, 3)))
 
+class Table(nn.Module):
+    def __init__(self, features, classes):
+        super().__init__()
+        self.body = nn.Linear(features, 4)
+        self.head = nn.Linear(4, classes)
+    def forward(self, features):
+        return self.head(self.body(features))
+
+def table(num_classes, num_features): return Table(num_features, num_classes)
+def at_least_three(num_classes, num_features): return Table([None, None, None, 3][num_features], num_classes)
 def text(num_classes): return Text(num_classes)
 def image(num_classes): return Image(num_classes)
 def fixed(): return Image(3)
@@ -140,6 +150,31 @@ def test_texts_for_a_network_without_tokenizer_are_refused() -> None:
     """The sentence says which method is missing."""
     with pytest.raises(ModelError, match="has no method tokenize"):
         load("my_nets:image", kind="text")
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_table_factory_is_told_the_number_of_features() -> None:
+    """One number per column goes in; nothing else prepares it."""
+    model = load_factory("my_nets:table", kind="table", classes=3, features=7)
+
+    assert (model.kind, model.tokenize, model.pixels) == ("table", None, None)
+    assert model.logits({"features": torch.zeros(2, 7)}).shape == (2, 3)
+
+
+def test_a_number_of_features_that_a_factory_cannot_serve_is_said() -> None:
+    """The sentence holds the number, and what the function said."""
+    with pytest.raises(ModelError, match=r"at_least_three failed .* of 9 features.*\(IndexError: list index"):
+        load_factory("my_nets:at_least_three", kind="table", classes=3, features=9)
+
+
+def test_a_table_factory_without_the_number_of_features_is_refused() -> None:
+    """For other data there is no such number, and what a function needs must be known."""
+    with pytest.raises(ModelError, match="needs 'num_features' besides the number of classes"):
+        load("my_nets:table")
+    with pytest.raises(ModelError, match="needs 'width' besides the numbers of classes and features"):
+        load_factory("my_nets:needs_width", kind="table", classes=3, features=9)
 
 
 # ---------------------------------------------------------------- weights

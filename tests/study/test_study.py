@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import recall_score
 
 import frostline as fl
-from factories import write_images, write_messages
+from factories import write_images, write_messages, write_table
 from frostline.core.errors import ModelError, StudyError
 from frostline.core.records import StudyRecord
 from frostline.core.study_folder import read_record
@@ -273,3 +273,24 @@ def test_a_model_that_does_not_take_the_data_is_a_sentence(tmp_path: Path) -> No
 
     with pytest.raises(ModelError, match=r"pixel_values \(2, 3, 2, 2\).*--image-size"):
         study.run()
+
+
+def test_a_table_of_numbers_goes_the_whole_way(tmp_path: Path) -> None:
+    """A network on columns of numbers is searched and judged like any other, beside a model on the same columns."""
+    data = write_table(tmp_path / "payments.csv")
+
+    result = fl.Study(
+        model="factories:tiny_table", data=data, positive="fraud", epochs=3, learning_rate=1e-2, out=tmp_path / "study"
+    ).run()
+
+    assert {r.name for r in result.record.test} >= {"majority", "columns-logistic"}
+    assert "3 number columns are the features: 'amount', 'hour', 'age'" in result.record.data.notes
+    assert result.model()(torch.zeros(2, 3)).shape == (2, 2)
+
+
+def test_a_transformers_folder_refuses_a_table(tmp_path: Path) -> None:
+    """A model of texts is not asked about columns of numbers: a sentence says what to give instead."""
+    save_tiny_bert(tmp_path / "bert")
+
+    with pytest.raises(ModelError, match="and the data are a table of numbers"):
+        fl.Study(model=tmp_path / "bert", data=write_table(tmp_path / "t.csv"), out=tmp_path / "study").run()

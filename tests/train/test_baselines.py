@@ -80,6 +80,25 @@ def test_pixels_are_an_ordinary_scikit_learn_pipeline(tmp_path: Path) -> None:
     np.testing.assert_allclose(baseline.probabilities(data.rows["test"]), best.predict_proba(inputs["test"]), atol=1e-3)
 
 
+def test_columns_are_an_ordinary_scikit_learn_pipeline(tmp_path: Path) -> None:
+    """Columns of very different spread, one of them constant: scaled, and a logistic regression."""
+    draw = np.random.default_rng(0)
+    lines = ["label,a,b,c"]
+    for number in range(160):
+        bad = number % 4 == 0
+        lines.append(f"{'bad' if bad else 'good'},{1e6 * draw.normal() + 5e6},{draw.normal(bad)},3")
+    (tmp_path / "n.csv").write_text("\n".join(lines))
+    data = load_data(tmp_path / "n.csv")
+    inputs = {split: data.features[rows].astype(np.float64) for split, rows in data.rows.items()}
+    labels = {split: data.labels[rows] for split, rows in data.rows.items()}
+    fits = [make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300)) for strength in STRENGTHS]
+    best = best_on_stop(fits, (inputs["train"], labels["train"]), (inputs["stop"], labels["stop"]))
+    baseline = fit_baselines(data)[1]
+
+    assert baseline.name == "columns-logistic"
+    np.testing.assert_allclose(baseline.probabilities(data.rows["test"]), best.predict_proba(inputs["test"]), rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (16, 16), (17, 33), (100, 7)])
 def test_coarse_pixels_have_one_length_for_every_size(size: tuple[int, int]) -> None:
     """Smaller, larger and oblong images become the same number of features; a flat one stays flat."""

@@ -10,11 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 from factories import TinyImage
-from frostline.core.errors import DataError
+from frostline.core.errors import DataError, ModelError, StudyError
+from frostline.data.sources import Dataset, load_data
 from frostline.models.task_model import TaskModel
-from frostline.train.inputs import ImageInputs, TextInputs, bucket, plain_batches, shuffled_batches
+from frostline.train.inputs import ImageInputs, TextInputs, bucket, make_inputs, plain_batches, shuffled_batches
 
 texts = st.lists(st.lists(st.integers(1, 39), min_size=1, max_size=90), min_size=1, max_size=60)
 sizes = st.integers(1, 9)
@@ -136,6 +138,59 @@ def test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:
     paths = write(tmp_path, (5, 6), (5, 6), (7, 6))
     with pytest.raises(DataError, match=r"2\.png is 6 x 7 pixels, .*0\.png is 6 x 5\. Give --image-size"):
         ImageInputs.of(paths, image_model())
+
+
+# ---------------------------------------------------------------- tables
+
+
+def numbers(folder: Path) -> Dataset:
+    """A table of 40 rows and the features (n, -n)."""
+    lines = ["label,a,b", *(f"{'bad' if n % 4 == 0 else 'good'},{n},{-n}" for n in range(40))]
+    (folder / "n.csv").write_text("\n".join(lines))
+    return load_data(folder / "n.csv")
+
+
+def table_model(features: int, **more: bool) -> TaskModel:
+    module = nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    more = {"by_keyword": False} | more
+    return TaskModel(module=module, kind="table", classes=2, head=None, source="Net", learning_rate=0.1, **more)
+
+
+def test_numbers_are_batched_in_the_order_asked(tmp_path: Path) -> None:
+    """As the file has them, one row an example; nothing is padded."""
+    data, model = numbers(tmp_path), table_model(2)
+    inputs, notes = make_inputs(data, model)
+
+    assert inputs.batch(np.array([2, 0]))["features"].tolist() == [[2, -2], [0, 0]]
+    assert inputs.batch(np.array([2, 0]))["features"].dtype == torch.float32
+    assert inputs.padded_N.tolist() == [1] * 40
+    assert notes == ()
+
+
+def test_making_inputs_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+    """The trial run moves no running statistic and keeps the mode."""
+    model = table_model(2)
+    before = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
+    make_inputs(numbers(tmp_path), model)
+
+    assert model.module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("model", "augment", "error", "said"),
+    [
+        (table_model(3), (), ModelError, r"Net does not take the 2 features of the data \(mat1"),
+        (table_model(2, by_keyword=True), (), ModelError, "a transformers model, which takes texts or images"),
+        (table_model(2), ("flip",), StudyError, "for images, and the data are a table"),
+    ],
+)
+def test_a_table_that_the_model_cannot_take_is_refused(
+    tmp_path: Path, model: TaskModel, augment: tuple[str, ...], error: type[Exception], said: str
+) -> None:
+    """Another number of features, a transformers model, augmentation: a sentence each."""
+    with pytest.raises(error, match=said):
+        make_inputs(numbers(tmp_path), model, augment)
 
 
 def test_cut_texts_are_said() -> None:

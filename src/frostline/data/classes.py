@@ -29,7 +29,7 @@ def settle_task(examples: Examples, positive: str | None) -> tuple[Task, str]:
     names = " and ".join(examples.sources.values())
     labels = tuple(sorted(counts, key=_natural))
     if len(labels) < 2:
-        hint = ", or name another column with --label-column" if examples.kind == "text" else ""
+        hint = ", or name another column with --label-column" if examples.kind != "image" else ""
         raise DataError(
             f"{names}: the only class is {labels[0]!r}, where at least two are needed. Add another class{hint}."
         )

@@ -11,6 +11,9 @@ from frostline.data.tables import Table
 
 GivenName = Literal["train", "validation", "test"]
 
+SHOWN = 8
+"""How many feature columns a note lists."""
+
 LABEL_NAMES = ("label", "labels", "class", "target", "category", "y", "intent", "sentiment")
 TEXT_NAMES = (
     *("text", "sentence", "message", "content", "question", "review"),
@@ -41,7 +44,10 @@ class ColumnNames:
 class Columns:
     """What is read."""
 
-    text: str
+    text: str | None
+    """None when the inputs are numbers."""
+    features: tuple[str, ...] = ()
+    """Columns of numbers, in the order of the table; empty when the inputs are texts."""
     label: str
     group: str | None = None
     split: str | None = None
@@ -53,7 +59,8 @@ def choose_columns(table: Table, named: ColumnNames, *, whole: bool) -> Columns:
     """Settle which columns of a table are read.
 
     A column that the user named is taken. Otherwise a known name decides, then whether only one
-    column is left, then (for the text alone) which column holds the longest values.
+    column is left, then (for the text alone) which column holds the longest values. When all columns
+    beside a label that is named or known hold numbers, there is no text: they are the features.
 
     Args:
         table: The table, or the training table of several.
@@ -78,17 +85,19 @@ def choose_columns(table: Table, named: ColumnNames, *, whole: bool) -> Columns:
     if label is None and (label := _known(free, LABEL_NAMES)):
         why_label = "guessed from its name"
         free.remove(label)
-    text, why_text = (named.text, "as asked") if named.text else _guess_text(table, free)
+    features = () if named.text or label is None or _known(free, TEXT_NAMES) else _all_numbers(table, free)
+    text, why_text = (named.text, "as asked") if named.text or features else _guess_text(table, free)
     if label is None:
         label, why_label = _guess_label(table, [column for column in free if column != text])
     roles = {"--text-column": text, "--label-column": label, "--group-column": named.group, "--split-column": split}
     _require_distinct(table, roles)
-    notes = [f"text column: {text!r} ({why_text})", f"label column: {label!r} ({why_label})"]
+    inputs = _told_features(features) if features else f"text column: {text!r} ({why_text})"
+    notes = [inputs, f"label column: {label!r} ({why_label})"]
     if named.group is not None:
         notes.append(f"group column: {named.group!r} (as asked); no group straddles two splits")
     if split is not None:
         notes.append(f"split column: {split!r} ({'as asked' if named.split else 'guessed from its name and values'})")
-    return Columns(text=text, label=label, group=named.group, split=split, notes=tuple(notes))
+    return Columns(text=text, features=features, label=label, group=named.group, split=split, notes=tuple(notes))
 
 
 def given_name(table: Table, row: int, value: str) -> GivenName:
@@ -118,15 +127,28 @@ def _guess_split(table: Table, named: ColumnNames) -> str | None:
     return column if all(value.strip().lower() in GIVEN_NAMES for value in table.column(column)) else None
 
 
+def _all_numbers(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+    return () if any(_is_wordy(table.column(column)) for column in free) else tuple(free)
+
+
+def _told_features(features: Sequence[str]) -> str:
+    more = f" and {len(features) - SHOWN} more" if len(features) > SHOWN else ""
+    are = "number column is the feature" if len(features) == 1 else "number columns are the features"
+    return f"{len(features)} {are}: {', '.join(map(repr, features[:SHOWN]))}{more}"
+
+
 def _guess_text(table: Table, free: Sequence[str]) -> tuple[str, str]:
     if (known := _known(free, TEXT_NAMES)) is not None:
         return known, "guessed from its name"
     cells = {column: table.column(column) for column in free}
-    wordy = {column: values for column, values in cells.items() if not all(map(_is_number, values))}
+    wordy = {column: values for column, values in cells.items() if _is_wordy(values)}
     if not wordy:
-        raise DataError(_untold(table, "text", "--text-column"))
+        raise DataError(
+            f"{_untold(table, 'text', '--text-column')} "
+            "When numbers are what is to be learnt from, name the label with --label-column."
+        )
     if len(wordy) == 1:
-        return next(iter(wordy)), "guessed: the only column left that is not all numbers"
+        return next(iter(wordy)), "guessed: the only column left that is not numbers"
     mean_length = {column: sum(map(len, values)) / len(values) for column, values in wordy.items()}
     longest, second = sorted(mean_length, key=lambda column: -mean_length[column])[:2]
     if mean_length[longest] == mean_length[second]:
@@ -154,6 +176,13 @@ def _require_distinct(table: Table, roles: Mapping[str, str | None]) -> None:
             raise DataError(
                 f"{table.name}: {owner[column]} and {option} both mean column {column!r}. Name two columns."
             )
+
+
+def _is_wordy(values: Sequence[str]) -> bool:
+    """Whether a column is no column of numbers. A few cells such as "?" among numbers are faults, not texts."""
+    filled = [value for value in values if value]
+    words = sum(not _is_number(value) for value in filled)
+    return words > 0 and 2 * words >= len(filled)
 
 
 def _is_number(value: str) -> bool:

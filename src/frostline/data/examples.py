@@ -7,6 +7,7 @@ folders, with or without split folders above them.
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,18 +27,22 @@ PARTS: tuple[Part, ...] = ("whole", "train", "validation", "test")
 """Undivided data, or the splits that were given, from what trains to what judges."""
 
 
+LARGEST = float(np.finfo(np.float32).max)
+"""What a feature may be at most, either way."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
     """Labelled inputs in the order of the files. All fields but the last three have one entry per example."""
 
-    inputs: Sequence[str] | Sequence[Path]
+    inputs: Sequence[str] | Sequence[Path] | Sequence[NDArray[np.float32]]
     labels: Sequence[str]
     parts: Sequence[Part]
     where: Sequence[str]
     digests: Sequence[bytes]
     """SHA-256 of the decoded content: equal for copies, and only for copies."""
     groups: Sequence[str] | None
-    kind: Literal["text", "image"]
+    kind: Literal["text", "image", "table"]
     sources: Mapping[Part, str]
     """What messages call each part: "train.csv". In order of `PARTS`."""
     notes: tuple[str, ...] = ()
@@ -103,6 +108,15 @@ def image_digest(pixels_HW3: NDArray[np.uint8]) -> bytes:
     return hashlib.sha256(str(pixels_HW3.shape).encode() + pixels_HW3.tobytes()).digest()
 
 
+def features_digest(features_F: NDArray[np.float32]) -> bytes:
+    """SHA-256 of a row of numbers, in the precision they are kept in.
+
+    >>> features_digest(np.array([0.1, 1], np.float32)) == features_digest(np.array([0.1 + 1e-12, 1.0], np.float32))
+    True
+    """
+    return hashlib.sha256(features_F.astype("<f4").tobytes()).digest()
+
+
 def _entries(folder: Path) -> list[Path]:
     try:
         # What starts with a dot or two underscores was left by a system or an editor, not by the user.
@@ -151,17 +165,46 @@ def _from_tables(tables: Mapping[Part, Table], named: ColumnNames) -> Examples:
 
 
 def _rows(table: Table, columns: Columns, part: Part) -> Examples:
-    texts = table.filled(columns.text)
+    inputs: Sequence[str] | Sequence[NDArray[np.float32]]
+    if columns.text is None:
+        inputs = list(_numbers(table, columns.features))
+        digests = [features_digest(features_F) for features_F in inputs]
+    else:
+        inputs = table.filled(columns.text)
+        digests = [text_digest(text) for text in inputs]
     return Examples(
-        inputs=texts,
+        inputs=inputs,
         labels=[label.strip() for label in table.filled(columns.label)],
         parts=[part] * len(table),
         where=[table.where(row) for row in range(len(table))],
-        digests=[text_digest(text) for text in texts],
+        digests=digests,
         groups=None if columns.group is None else table.filled(columns.group),
-        kind="text",
+        kind="table" if columns.text is None else "text",
         sources={},
     )
+
+
+def _numbers(table: Table, names: Sequence[str]) -> NDArray[np.float32]:
+    """Some columns of a table, of the precision that networks read; shape (rows, columns)."""
+    found = np.empty((len(table), len(names)), dtype=np.float32)
+    for at, name in enumerate(names):
+        for row, value in enumerate(table.column(name)):
+            number = _number(value)
+            if not abs(number) <= LARGEST:
+                raise DataError(
+                    f"{table.where(row)} has {repr(value) if value.strip() else 'nothing'} in column {name!r}, where a "
+                    "finite number is needed: the columns beside the label are the features. Encode the column as "
+                    "numbers, take it or the row out, or name the column of texts with --text-column if there is one."
+                )
+            found[row, at] = number
+    return found + np.float32(0)  # minus zero becomes zero: two spellings of one number
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
 
 
 def _from_images(root: Path, folders: Mapping[Part, Path]) -> Examples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -28,12 +28,14 @@ SEALED = -1
 class Dataset:
     """Examples without copies, each in exactly one split."""
 
-    kind: Literal["text", "image"]
+    kind: Literal["text", "image", "table"]
     task: Task
     texts: tuple[str, ...] = ()
     """Of text data; else empty."""
     images: tuple[Path, ...] = ()
     """Of image data; else empty."""
+    features: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    """Of a table of numbers, shape (examples, columns); else empty."""
     where: Sequence[str]
     """Where each example stands, for messages: "messages.csv row 17"."""
     rows: Mapping[SplitName, NDArray[np.int64]]
@@ -66,7 +68,7 @@ def load_data(
     Args:
         path: A table, a folder of tables named after splits, or a folder of images; `docs/data.md`
             shows each layout.
-        text_column: Column of the inputs; guessed when None.
+        text_column: Column of the inputs; guessed when None. A table without one is read as numbers.
         label_column: Column of the labels; guessed when None.
         group_column: Examples with the same value here never straddle two splits.
         split_column: Column of one table that says train, validation or test.
@@ -108,6 +110,7 @@ def load_data(
         audit=copies.audit,
         notes=(*given.notes, note, *copies.notes, *assignment.notes),
         content_sha256=_sha256(given, range(len(given))),
+        features=len(kept.inputs[0]) if kept.kind == "table" else None,  # type: ignore[arg-type]  # a row of numbers
     )
     return _seal(kept, labels, assignment, copies, summary)
 
@@ -132,6 +135,10 @@ def _seal(
     test = assignment.rows["test"]
     visible = labels.copy()
     visible[test] = SEALED
+    features = np.empty((0, 0), dtype=np.float32)
+    if kept.kind == "table":
+        features = np.stack(cast("list[NDArray[np.float32]]", kept.inputs))
+    features.setflags(write=False)
     for values in (visible, *assignment.rows.values()):
         values.setflags(write=False)
     return Dataset(
@@ -139,6 +146,7 @@ def _seal(
         task=summary.task,
         texts=cast("tuple[str, ...]", tuple(kept.inputs)) if kept.kind == "text" else (),
         images=cast("tuple[Path, ...]", tuple(kept.inputs)) if kept.kind == "image" else (),
+        features=features,
         where=tuple(kept.where),
         rows=assignment.rows,
         labels=visible,

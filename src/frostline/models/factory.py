@@ -3,7 +3,9 @@
 The function takes `num_classes` (when it has such a parameter) and returns an `nn.Module`.
 Images: the module takes float32 RGB in [0, 1] of shape (B, 3, H, W) and returns logits (B, C);
 normalisation belongs in the module. Texts: the module takes token numbers (B, T) and a mask (B, T),
-and has a method `tokenize(texts) -> list[list[int]]`.
+and has a method `tokenize(texts) -> list[list[int]]`. Tables: the module takes float32 (B, F), one number per
+feature column as the file has it; standardisation belongs in the module. Where the function has a parameter
+`num_features`, it is given F.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,13 +36,14 @@ _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def load_factory(
     name: str,
     *,
-    kind: Literal["text", "image"],
+    kind: Literal["text", "image", "table"],
     classes: int,
     weights: Path | None = None,
     image_size: int | None = None,
+    features: int | None = None,
 ) -> TaskModel:
-    """Call the factory and load its weights."""
-    module = _build(name, _find(name), classes)
+    """Call the factory and load its weights. `features` is the number of feature columns of a table."""
+    module = _build(name, _find(name), classes, features)
     head = last_linear(module, classes)
     notes = []
     if weights is not None:
@@ -96,18 +99,32 @@ def _find(name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]  # callable() narrows to object
 
 
-def _build(name: str, function: Callable[..., Any], classes: int) -> nn.Module:
+def _build(name: str, function: Callable[..., Any], classes: int, features: int | None = None) -> nn.Module:
     parameters = inspect.signature(function).parameters
+    known = {"num_classes": classes} | ({} if features is None else {"num_features": features})
     for parameter in parameters.values():
-        if parameter.name != "num_classes" and parameter.default is parameter.empty and parameter.kind not in _REST:
+        if parameter.name not in known and parameter.default is parameter.empty and parameter.kind not in _REST:
+            besides = "the number of classes" if features is None else "the numbers of classes and features"
             raise ModelError(
-                f"--model {name} needs {parameter.name!r} besides the number of classes. "
-                "Give a function that takes num_classes alone and calls this one."
+                f"--model {name} needs {parameter.name!r} besides {besides}. "
+                f"Give a function that takes {' and '.join(known)} alone and calls this one."
             )
-    module = function(num_classes=classes) if "num_classes" in parameters else function()
+    given = {parameter: value for parameter, value in known.items() if parameter in parameters}
+    module = _with_features(name, function, given) if "num_features" in given else function(**given)
     if not isinstance(module, nn.Module):
         raise ModelError(f"--model {name} returned {type(module).__name__}, not a torch.nn.Module.")
     return module
+
+
+def _with_features(name: str, function: Callable[..., Any], given: Mapping[str, int]) -> Any:
+    try:
+        return function(**given)
+    except Exception as error:
+        raise ModelError(
+            f"--model {name} failed when it was asked for a network of {given['num_features']} features, as many as "
+            f"the data have number columns ({type(error).__name__}: {error}). Correct the function, or give it data "
+            "with the columns it is made for."
+        ) from error
 
 
 def _load_weights(module: nn.Module, path: Path) -> str:

@@ -11,7 +11,7 @@ from frostline.core.errors import ModelError
 from frostline.core.seeding import derive
 from frostline.models.task_model import TaskModel
 
-Kind = Literal["text", "image"]
+Kind = Literal["text", "image", "table"]
 
 
 def load_model(
@@ -22,6 +22,7 @@ def load_model(
     weights: Path | None = None,
     image_size: int | None = None,
     seed: int = 0,
+    features: int | None = None,
 ) -> TaskModel:
     """Load a model and give it a head for the task.
 
@@ -31,6 +32,7 @@ def load_model(
         classes: Size of the head.
         weights: Safetensors file for a factory's network.
         seed: Of a fresh head's random weights.
+        features: Number of columns of a table; None for other data.
         image_size: Edge in pixels to which images are resized; by default what the model says, else their own.
 
     Raises:
@@ -38,6 +40,11 @@ def load_model(
     """
     torch.manual_seed(derive(seed, "head"))
     if Path(model).is_dir():
+        if kind == "table":
+            raise ModelError(
+                f"{model} is a transformers model, which takes texts or images, and the data are a table of numbers. "
+                "Give a factory whose network takes one number per column."
+            )
         if weights is not None:
             raise ModelError(
                 f"--weights {weights} goes with a factory; the folder {model} brings its own weights. Leave it out."
@@ -48,7 +55,9 @@ def load_model(
     if ":" in model:
         from frostline.models.factory import load_factory
 
-        return load_factory(model, kind=kind, classes=classes, weights=weights, image_size=image_size)
+        return load_factory(
+            model, kind=kind, classes=classes, weights=weights, image_size=image_size, features=features
+        )
     raise ModelError(
         f"--model {model!r} is neither a folder nor 'module:function'. Give a folder with config.json and "
         "model.safetensors, or a factory such as 'my_models:resnet'."

@@ -27,7 +27,7 @@ class TaskModel:
     """A network with a head of the right size, its preprocessing, and where it came from."""
 
     module: nn.Module
-    kind: Literal["text", "image"]
+    kind: Literal["text", "image", "table"]
     classes: int
     head: nn.Linear | None
     """The layer that gives the logits, unless it is a trained one that is kept: it may start from a fitted probe."""

@@ -25,7 +25,7 @@ _FROM_DISK = {"local_files_only": True, "use_safetensors": True, "output_loading
 
 
 def load_folder(
-    folder: Path, *, kind: Literal["text", "image"], classes: int, image_size: int | None = None
+    folder: Path, *, kind: Literal["text", "image", "table"], classes: int, image_size: int | None = None
 ) -> TaskModel:
     """A classifier from the folder: with its own head when that fits, else with a fresh one."""
     transformers = _transformers()

@@ -37,8 +37,8 @@ class Baseline:
 
 
 def fit_baselines(data: Dataset) -> tuple[Baseline, ...]:
-    """Majority class, and logistic regression on TF-IDF (texts) or on coarse pixels (images)."""
-    return _majority(data), _tfidf(data) if data.kind == "text" else _pixels(data)
+    """Majority class, and logistic regression on TF-IDF (texts), coarse pixels (images) or columns (tables)."""
+    return _majority(data), {"text": _tfidf, "image": _pixels, "table": _columns}[data.kind](data)
 
 
 def _majority(data: Dataset) -> Baseline:
@@ -57,6 +57,11 @@ def _tfidf(data: Dataset) -> Baseline:
 def _pixels(data: Dataset) -> Baseline:
     fitted = _fit(data, StandardScaler(), lambda rows: np.stack([_coarse(decode(data.images[row])) for row in rows]))
     return Baseline("pixels-logistic", f"logistic regression on images averaged to {EDGE} x {EDGE} pixels", fitted)
+
+
+def _columns(data: Dataset) -> Baseline:
+    fitted = _fit(data, StandardScaler(), lambda rows: data.features[rows].astype(np.float64))
+    return Baseline("columns-logistic", "logistic regression on standardised columns", fitted)
 
 
 def _fit(data: Dataset, preparation: BaseEstimator, read: Callable[[Rows], Any]) -> Probabilities:

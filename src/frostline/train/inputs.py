@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from frostline.core.errors import DataError, StudyError
+from frostline.core.errors import DataError, ModelError, StudyError
 from frostline.core.seeding import derive
 from frostline.data.images import decode
 from frostline.data.sources import Dataset
 from frostline.models.task_model import Batch, TaskModel
+from frostline.plan.apply import evaluating
 from frostline.train.augment import augmented
 
 Rows = NDArray[np.int64]
@@ -47,11 +48,15 @@ def make_inputs(data: Dataset, model: TaskModel, augment: Sequence[str] = ()) ->
     """Tokenise or decode every example once. Returns notes to say aloud, too.
 
     Raises:
-        StudyError: Texts are to be augmented.
+        StudyError: Texts or tables are to be augmented.
+        ModelError: The model cannot take the numbers of a table.
     """
+    if augment and data.kind != "image":
+        what = "texts" if data.kind == "text" else "a table"
+        raise StudyError(f"--augment {','.join(augment)} is for images, and the data are {what}. Leave it out.")
+    if data.kind == "table":
+        return TableInputs.of(data.features, model), ()
     if data.kind == "text" and model.tokenize is not None:
-        if augment:
-            raise StudyError(f"--augment {','.join(augment)} is for images, and the data are texts. Leave it out.")
         ids = model.tokenize(data.texts)
         return TextInputs.of(ids, model.pad_id), _notes_on_length(ids, model.most_tokens)
     return ImageInputs.of(data.images, model, augment=augment), ()
@@ -146,6 +151,42 @@ class ImageInputs:
         if len(self.kept) < self.most_kept:
             self.kept[row] = ready
         return ready
+
+
+@dataclass(frozen=True, slots=True)
+class TableInputs:
+    """The numbers of every row, as the file has them: standardisation is the network's."""
+
+    features_NF: NDArray[np.float32]
+    padded_N: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, features_NF: NDArray[np.float32], model: TaskModel) -> TableInputs:
+        """Check that the network takes that many features.
+
+        Raises:
+            ModelError: It does not.
+        """
+        if model.by_keyword:
+            raise ModelError(
+                f"{model.source} is a transformers model, which takes texts or images, and the data are a table of "
+                "numbers. Give a factory whose network takes one number per column."
+            )
+        inputs = cls(features_NF, np.ones(len(features_NF), dtype=np.int64))
+        device = next((parameter.device for parameter in model.module.parameters()), None)
+        batch = {name: tensor.to(device) for name, tensor in inputs.batch(np.arange(min(2, len(features_NF)))).items()}
+        try:
+            with evaluating(model.module), torch.no_grad():
+                model.logits(batch)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise ModelError(
+                f"{model.source} does not take the {features_NF.shape[1]} features of the data ({error}). Give data "
+                "with the columns the network is made for, or a factory that makes one for these."
+            ) from error
+        return inputs
+
+    def batch(self, rows: Rows, drawn: int | None = None) -> Batch:
+        return {"features": torch.from_numpy(self.features_NF[rows])}
 
 
 def plain_batches(inputs: Inputs, rows: Rows, size: int) -> list[Rows]:

@@ -43,13 +43,15 @@ class Audit(Record):
 
 class DataSummary(Record):
     source: str
-    kind: Literal["text", "image"]
+    kind: Literal["text", "image", "table"]
     task: Task
     splits: tuple[SplitSummary, ...]
     audit: Audit
     notes: tuple[str, ...] = ()
     """What was guessed or decided, said aloud: columns, carved splits, positive class."""
     content_sha256: str
+    features: int | None = None
+    """Columns of a table of numbers; None for other data."""
 
     def split(self, name: str) -> SplitSummary:
         return next(split for split in self.splits if split.name == name)
