@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
 
 from frostline.core.errors import PlanError
 from frostline.core.records import Block
-from frostline.plan import propose
+from frostline.plan.apply import freeze, unfreeze
+from frostline.plan.blocks import Example, blocks
 from frostline.plan.freeze_plan import FreezePlan
+from frostline.plan.proof import Seal
+from networks import NETWORKS, NormedCnn
 
 NAMES = ("stem", "layer.0", "layer.1", "layer.2", "head")
 BLOCKS = tuple(Block(name=name, path=name, parameters=100, head=name == "head") for name in NAMES)
@@ -70,46 +78,129 @@ def test_depth_is_the_longest_frozen_prefix(frozen: set[str]) -> None:
     assert NAMES[depth] not in frozen
 
 
-def test_one_candidate_for_each_depth_and_full_fine_tuning() -> None:
-    """The depths of a model of five blocks are 0 (full) to 4."""
-    plans = propose.depths(BLOCKS)
+@pytest.mark.parametrize(
+    ("spared", "words"),
+    [("norms", "train only the norm layers and head"), ("biases", "train only the biases and head")],
+)
+def test_a_plan_that_spares_a_part_of_its_blocks_says_so(spared: Any, words: str) -> None:
+    """It is told by what trains; its depth is zero, since no block is wholly frozen."""
+    plan = FreezePlan(blocks=NAMES, frozen=frozenset(NAMES[:-1]), spared=spared)
 
-    assert [plan.freeze_depth for plan in plans.values()] == [0, 1, 2, 3, 4]
-    assert next(iter(plans)) == propose.FULL
-
-
-def test_deep_models_get_spread_depths() -> None:
-    """Beyond twelve depths they are spread from the first cut to the one before the head."""
-    deep = [Block(name=str(n), path=str(n), parameters=10, head=n == 39) for n in range(40)]
-    depths = [plan.freeze_depth for plan in propose.depths(deep).values()]
-
-    assert len(depths) == 1 + propose.MOST_DEPTHS
-    assert depths[:2] == [0, 1]
-    assert depths[-1] == 39
-    assert depths == sorted(set(depths))
+    assert plan.sentence == f"{words} (freeze the rest of 4 of 5 blocks)"
+    assert plan.freeze_depth == 0
+    assert plan != FreezePlan.upto(BLOCKS, "layer.2")
 
 
-def test_no_cut_before_a_block_that_holds_next_to_nothing() -> None:
-    """Freezing up to a norm layer and freezing it too is one plan, not two; the head always counts."""
-    sizes = {"stem": 5000, "conv": 5000, "norm": 4, "stage": 5000, "head": 4}
-    stack = [Block(name=name, path=name, parameters=size, head=name == "head") for name, size in sizes.items()]
+def test_every_block_may_be_frozen_when_something_is_spared() -> None:
+    """A network without a head still trains its norm layers."""
+    plan = FreezePlan(blocks=NAMES, frozen=frozenset(NAMES), spared="norms")
 
-    assert [plan.freeze_depth for plan in propose.depths(stack).values()] == [0, 1, 3, 4]
-
-
-def test_user_patterns_make_one_plan_a_group() -> None:
-    """Semicolons separate plans, commas the patterns of one plan."""
-    plans = propose.patterns(BLOCKS, "stem, layer[0]; layer[-1] ;")
-
-    assert {id: plan.frozen_in_order for id, plan in plans.items()} == {
-        "full": (),
-        "plan-1": ("stem", "layer.0"),
-        "plan-2": ("layer.2",),
-    }
+    assert plan.sentence == "train only the norm layers (freeze the rest of 5 of 5 blocks)"
 
 
-def test_candidate_counts_what_trains() -> None:
-    """The record of a plan has its depth and its trainable share."""
-    record = propose.candidate("depth-2", FreezePlan.upto(BLOCKS, "layer.0"), BLOCKS)
+def test_sparing_needs_frozen_blocks_and_a_known_part() -> None:
+    """What would mean nothing cannot be built."""
+    with pytest.raises(PlanError, match="freezes no block"):
+        FreezePlan(blocks=NAMES, spared="norms")
+    with pytest.raises(PlanError, match="Did you mean 'norms'"):
+        FreezePlan(blocks=NAMES, frozen=frozenset({"stem"}), spared="norm")  # type: ignore[arg-type]
 
-    assert (record.freeze_depth, record.trainable_parameters, record.trainable_share) == (2, 300, 0.6)
+
+# ---------------------------------------------------------------- plans that spare, applied
+
+
+def images(seed: int = 0) -> Tensor:
+    return torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def sparing(net: nn.Module, example: Example, spared: Any) -> FreezePlan:
+    found = blocks(net, example)
+    body = frozenset(block.name for block in found if not block.head)
+    return FreezePlan(blocks=tuple(block.name for block in found), frozen=body, spared=spared)
+
+
+def trained(net: nn.Module) -> set[str]:
+    return {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+CNN_TRAINS = {
+    "norms": {"first.1.weight", "first.1.bias", "second.1.weight", "second.1.bias", "fc.weight", "fc.bias"},
+    "biases": {"first.0.bias", "first.1.bias", "second.0.bias", "second.1.bias", "fc.weight", "fc.bias"},
+}
+
+
+@pytest.mark.parametrize("spared", ["norms", "biases"])
+def test_what_is_spared_trains_and_all_else_stays_bit_identical(spared: str) -> None:
+    """Five steps move what is spared, the head, and the statistics of norm layers that train; nothing else."""
+    net = NormedCnn()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.1)
+    freeze(net, sparing(net, images(), spared), optimizer=optimizer)
+    seal, before = Seal.of(net), {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for step in range(5):
+        net.train().requires_grad_(True)  # what loops do, and what must not wake it
+        functional.cross_entropy(net(images(step)), torch.tensor([0, 1, 2, 0])).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    moved = {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+    statistics = {f"{norm}.{name}" for norm in ("first.1", "second.1") for name in STATISTICS}
+
+    proof = seal.compare(net, optimizer)
+    assert (proof.changed, proof.optimizer_holds, proof.training_mode) == ((), (), ())
+    assert moved == CNN_TRAINS[spared] | statistics
+    assert [part.training for part in net.first] == [False, True, False, False]
+
+
+def test_the_seal_sees_a_frozen_weight_that_moves() -> None:
+    """The planted fault: one convolution's weight written to beside its bias that trains."""
+    net = NormedCnn()
+    freeze(net, sparing(net, images(), "biases"))
+    seal = Seal.of(net)
+    with torch.no_grad():
+        net.first[0].weight.add_(1)
+
+    assert seal.compare(net).changed == ("first.0.weight",)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_trains_what_an_independent_count_finds(name: str) -> None:
+    """Norm layers by the name of their class; biases by the name of the parameter; and the head."""
+    make, example = NETWORKS[name]
+    norms, biases = make(), make()
+    head = {n for b in blocks(norms, example()) if b.head for n, _ in norms.named_parameters() if n.startswith(b.path)}
+    if normed := {f"{p}.{n}" for p, m in norms.named_modules() if "Norm" in type(m).__name__ for n in m._parameters}:
+        freeze(norms, sparing(norms, example(), "norms"))
+        assert trained(norms) == head | {n for n in normed if n in dict(norms.named_parameters())}
+    named = {n for n, _ in biases.named_parameters() if "bias" in n.split(".")[-1] and not n.endswith("table")}
+    if named:
+        freeze(biases, sparing(biases, example(), "biases"))
+        assert trained(biases) == head | named
+
+
+def test_dropout_beside_norm_layers_that_train_is_off() -> None:
+    """In training mode a transformer layer answers the same twice, its attention's own dropout included."""
+    make, example = NETWORKS["bert classifier"]
+    net = make()
+    freeze(net, sparing(net, example(), "norms")).train()
+
+    assert torch.equal(net.bert(**example())[0], net.bert(**example())[0])
+    assert not torch.equal(make().train().bert(**example())[0], make().train().bert(**example())[0])
+
+
+@pytest.mark.parametrize(("spared", "lacks"), [("norms", "no norm layer"), ("biases", "no bias")])
+def test_sparing_what_the_blocks_lack_is_refused(spared: str, lacks: str) -> None:
+    """Nothing would train but the head; the network is left as it was."""
+    net = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 2))
+    with pytest.raises(PlanError, match=lacks):
+        freeze(net, sparing(net, torch.ones(1, 2), spared))
+
+    assert len(trained(net)) == 3
+
+
+def test_unfreeze_ends_it() -> None:
+    """Everything trains again and is awake."""
+    net = NormedCnn()
+    unfreeze(freeze(net, sparing(net, images(), "norms")).train())
+
+    assert trained(net) == {name for name, _ in net.named_parameters()}
+    assert all(part.training for part in net.modules())

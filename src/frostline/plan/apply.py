@@ -9,6 +9,7 @@ mode and its parameters back to not requiring gradients. So neither `model.train
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from frostline.plan.wrapped import forget_compiled_graphs, refuse_data_parallel
 Selector = str | FreezePlan | Callable[[str], bool]
 
 log = logging.getLogger("frostline")
+
+# The last part of a name: bias, in_proj_bias (attention), bias_ih_l0 (recurrent layers). No table of position biases.
+_BIAS = re.compile(r"(^|[._])bias(_[kv]|_[ih]h_l\d+(_reverse)?)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ def freeze(
         raise PlanError("Nothing was named to freeze. Give a pattern such as 'encoder.layer[:4]', or a FreezePlan.")
     kept = (train_only,) if isinstance(train_only, str) else tuple(train_only)
     modules, parameters = _selected(model, (*selectors, "*") if kept else selectors)
-    spared = set(map(id, _selected(model, kept)[1]))
+    plans = [plan for plan in selectors if isinstance(plan, FreezePlan) and plan.spared]
+    by_plans = {key for plan in plans for key in _spared_by(model, plan)}
+    spared = by_plans.union(map(id, _selected(model, kept)[1]))
     frozen = {id(p): p for p in parameters if id(p) not in spared}
     for parameter in frozen.values():
         parameter.requires_grad_(False)
@@ -87,6 +93,10 @@ def freeze(
     whole = [module for module in modules if not spared.intersection(map(id, module.parameters()))]
     for module in [*whole, *_wholly_frozen(model)]:
         for part in module.modules():
+            _hold_inert(part)
+    for part in [part for plan in plans for module in _selected(model, [plan])[0] for part in module.modules()]:
+        # Only a norm layer that trains stays awake: its statistics follow the data.
+        if not (_is_norm(part) and by_plans.intersection(map(id, part.parameters()))):
             _hold_inert(part)
     if kept:
         unfreeze(model, *kept)
@@ -203,6 +213,30 @@ def _names(selectors: Iterable[Selector], modules: list[str], parameters: list[s
 def _block(name: str, modules: list[str], parameters: list[str]) -> list[str]:
     """The one module or parameter a block name stands for: the shortest path that ends in it."""
     return [min(select(name, [*modules, *parameters]), key=len)]
+
+
+def _spared_by(model: nn.Module, plan: FreezePlan) -> set[int]:
+    """Parameters, by id, that a plan lets train inside the blocks it freezes."""
+    modules, parameters = _selected(model, [plan])
+    if plan.spared == "norms":
+        norms = [part for module in modules for part in module.modules() if _is_norm(part)]
+        found = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    else:
+        inside = set(map(id, parameters))
+        found = {id(p) for name, p in model.named_parameters() if id(p) in inside and _BIAS.search(name)}
+    if not found:
+        what = "norm layer with a scale or shift" if plan.spared == "norms" else "bias"
+        raise PlanError(
+            f"The plan is to {plan.sentence}, but the blocks it freezes have no {what}. "
+            "Leave this plan out, or name the blocks to freeze instead."
+        )
+    return found
+
+
+def _is_norm(module: nn.Module) -> bool:
+    from frostline.plan.blocks import is_norm  # here, since finding blocks needs `evaluating`
+
+    return is_norm(module)
 
 
 def _wholly_frozen(model: nn.Module) -> Iterable[nn.Module]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Literal
 
 from frostline.core.errors import PlanError, suggestion
 from frostline.core.records import Block
 from frostline.plan.patterns import select
+
+_SPARED = {"norms": "norm layers", "biases": "biases"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +31,21 @@ class FreezePlan:
     frozen: frozenset[str] = frozenset()
     """Blocks whose parameters are fixed. Empty means full fine-tuning."""
 
+    spared: Literal["", "norms", "biases"] = ""
+    """What trains inside the frozen blocks all the same: scale and shift of their norm layers, or every bias."""
+
     def __post_init__(self) -> None:
+        if self.spared and self.spared not in _SPARED:
+            raise PlanError(
+                f"The plan spares {self.spared!r}, which is no part of a block. {suggestion(self.spared, _SPARED)}"
+            )
+        if self.spared and not self.frozen:
+            raise PlanError(f"The plan spares the {_SPARED[self.spared]} of frozen blocks, but freezes no block.")
         for name in sorted(self.frozen.difference(self.blocks)):
             raise PlanError(
                 f"The plan freezes {name!r}, but the model has no block of that name. {suggestion(name, self.blocks)}"
             )
-        if self.blocks and self.frozen.issuperset(self.blocks):
+        if self.blocks and not self.spared and self.frozen.issuperset(self.blocks):
             raise PlanError("The plan freezes every block, so nothing is left to train. Leave out at least the head.")
 
     @classmethod
@@ -51,7 +63,9 @@ class FreezePlan:
 
     @property
     def freeze_depth(self) -> int:
-        """Length of the leading run of frozen blocks."""
+        """Length of the leading run of wholly frozen blocks."""
+        if self.spared:
+            return 0
         return sum(1 for _ in takewhile(self.frozen.__contains__, self.blocks))
 
     @property
@@ -64,6 +78,13 @@ class FreezePlan:
         if not self.frozen:
             return "train everything (full fine-tuning)"
         names = self.frozen_in_order
+        if self.spared:
+            trained = [name for name in self.blocks if name not in self.frozen]
+            also = f" and {', '.join(trained)}" if trained else ""
+            return (
+                f"train only the {_SPARED[self.spared]}{also} "
+                f"(freeze the rest of {len(names)} of {len(self.blocks)} blocks)"
+            )
         is_prefix = len(names) == self.freeze_depth
         listed = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" if is_prefix else ", ".join(names)
         return f"freeze {listed} ({len(names)} of {len(self.blocks)} blocks)"

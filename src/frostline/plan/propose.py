@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Literal
 
+from frostline.core.errors import PlanError, suggestion
 from frostline.core.records import Block, Candidate
 from frostline.plan.freeze_plan import FreezePlan
 
 FULL = "full"
 """The candidate that freezes nothing: the reference."""
 
-MOST_DEPTHS = 12
-"""More blocks than this and the depths are spread: each one costs a training run."""
+MOST = 12
+"""More depths or single blocks than this are spread: each one costs a training run."""
+
+
+def proposed(blocks: Sequence[Block], given: str) -> dict[str, FreezePlan]:
+    """Full fine-tuning, then the plans that a study's setting asks for, by candidate id.
+
+    The setting is a list separated by ";" of words (depths, surgical, norms, biases, full) and pattern groups,
+    in any mix. A plan that is already there is not tried twice.
+
+    Raises:
+        PlanError: An item is neither a word nor a pattern that matches, or asks for what the model lacks.
+
+    >>> stack = [Block(name=n, path=n, parameters=100, head=n == "head") for n in ("stem", "a", "b", "head")]
+    >>> list(proposed(stack, "depths;surgical;a"))
+    ['full', 'depth-1', 'depth-2', 'depth-3', 'only-1', 'only-2', 'plan-1']
+    """
+    plans, number = {FULL: _full(blocks)}, 0
+    for item in _items(given, ";"):
+        if item in _WORDS:
+            found = _WORDS[item](blocks)
+        else:
+            number += 1
+            found = {f"plan-{number}": _group(blocks, item)}
+        plans |= {id: plan for id, plan in found.items() if plan not in plans.values()}
+    return plans
 
 
 def depths(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
@@ -24,13 +51,44 @@ def depths(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
     >>> {id: plan.sentence for id, plan in depths(stack).items()}["depth-2"]
     'freeze stem to layer.0 (2 of 3 blocks)'
     """
-    names = tuple(block.name for block in blocks)
-    total = sum(block.parameters for block in blocks)
-    cuts = [d for d in range(1, len(blocks)) if blocks[d].head or blocks[d].parameters >= 0.001 * total]
-    plans = {FULL: FreezePlan(blocks=names)}
-    for depth in _spread(cuts, MOST_DEPTHS):
+    names = _names(blocks)
+    cuts = [d for d in range(1, len(blocks)) if blocks[d].head or _counts(blocks[d], blocks)]
+    plans = {FULL: _full(blocks)}
+    for depth in _spread(cuts, MOST):
         plans[f"depth-{depth}"] = FreezePlan(blocks=names, frozen=frozenset(names[:depth]))
     return plans
+
+
+def surgical(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
+    """One plan for each block that trains alone with the head: `only-2` is the second in execution order.
+
+    Blocks that hold next to nothing are left out, and what would be full fine-tuning.
+
+    Source: Lee et al. (2023), Surgical fine-tuning improves adaptation to distribution shifts, ICLR.
+
+    >>> stack = [Block(name=n, path=n, parameters=100, head=n == "head") for n in ("stem", "layer.0", "head")]
+    >>> {id: plan.sentence for id, plan in surgical(stack).items()}
+    {'only-1': 'freeze layer.0 (1 of 3 blocks)', 'only-2': 'freeze stem (1 of 3 blocks)'}
+    """
+    names, body = _names(blocks), _body(blocks)
+    places = [k for k, block in enumerate(blocks, 1) if not block.head and _counts(block, blocks)]
+    plans = {f"only-{k}": FreezePlan(blocks=names, frozen=body - {names[k - 1]}) for k in _spread(places, MOST)}
+    return {id: plan for id, plan in plans.items() if plan.frozen}
+
+
+def narrow(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
+    """Plans that train a thin part of every block, and the head: all norm layers, all biases.
+
+    Norm layers are left out where no block before the head has one. Block records do not tell whether there are
+    biases: `freeze` refuses that plan where there are none.
+
+    Source: Frankle et al. (2021), Training BatchNorm and only BatchNorm, ICLR; Ben Zaken et al. (2022), BitFit, ACL.
+    """
+    names, body = _names(blocks), _body(blocks)
+    kinds: list[Literal["norms", "biases"]] = ["norms", "biases"]
+    if not any(block.norms for block in blocks if block.name in body):
+        kinds.remove("norms")
+    return {kind: FreezePlan(blocks=names, frozen=body, spared=kind) for kind in kinds if body}
 
 
 def patterns(blocks: Sequence[Block], given: str) -> dict[str, FreezePlan]:
@@ -39,27 +97,94 @@ def patterns(blocks: Sequence[Block], given: str) -> dict[str, FreezePlan]:
     Raises:
         PlanError: A pattern matches no block, or a plan freezes everything.
     """
-    plans = {FULL: FreezePlan(blocks=tuple(block.name for block in blocks))}
-    groups = [group.strip() for group in given.split(";") if group.strip()]
-    for number, group in enumerate(groups, start=1):
-        wanted = [pattern.strip() for pattern in group.split(",") if pattern.strip()]
-        plans[f"plan-{number}"] = FreezePlan.matching(blocks, *wanted)
+    plans = {FULL: _full(blocks)}
+    for number, group in enumerate(_items(given, ";"), start=1):
+        plans[f"plan-{number}"] = FreezePlan.matching(blocks, *_items(group, ","))
     return plans
 
 
-def candidate(id: str, plan: FreezePlan, blocks: Sequence[Block]) -> Candidate:
-    """The record of a plan."""
+def candidate(
+    id: str, plan: FreezePlan, blocks: Sequence[Block], *, trainable_parameters: int | None = None
+) -> Candidate:
+    """The record of a plan.
+
+    Args:
+        trainable_parameters: Counted on the frozen model. A plan that spares norm layers or biases needs it:
+            block records do not tell how many those have.
+
+    Raises:
+        ValueError: The plan spares something and no count was given.
+    """
+    if trainable_parameters is None:
+        if plan.spared:
+            raise ValueError(f"How many parameters train is not known from the blocks alone when {plan.spared} do.")
+        trainable_parameters = sum(block.parameters for block in blocks if block.name not in plan.frozen)
     return Candidate(
         id=id,
         plan=plan.sentence,
         frozen=plan.frozen_in_order,
         freeze_depth=plan.freeze_depth,
-        trainable_parameters=sum(block.parameters for block in blocks if block.name not in plan.frozen),
+        trainable_parameters=trainable_parameters,
         total_parameters=sum(block.parameters for block in blocks),
     )
 
 
-def _spread(cuts: Sequence[int], most: int) -> list[int]:
-    if len(cuts) <= most:
-        return list(cuts)
-    return sorted({cuts[round(i * (len(cuts) - 1) / (most - 1))] for i in range(most)})
+def _group(blocks: Sequence[Block], group: str) -> FreezePlan:
+    try:
+        return FreezePlan.matching(blocks, *_items(group, ","))
+    except PlanError as error:
+        if not get_close_matches(group, _WORDS, n=1):
+            raise
+        raise PlanError(
+            f"The plans ask for {group!r}, which is neither one of the words nor a pattern that matches a block. "
+            f"{suggestion(group, _WORDS)}"
+        ) from error
+
+
+def _narrowed(kind: str) -> Callable[[Sequence[Block]], dict[str, FreezePlan]]:
+    def plans(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
+        found = narrow(blocks)
+        if kind not in found:
+            raise PlanError(
+                f"The plans ask for {kind!r}, but no block before the head has any. "
+                "Leave the word out; `frostline blocks MODEL` lists the blocks."
+            )
+        return {kind: found[kind]}
+
+    return plans
+
+
+_WORDS: Mapping[str, Callable[[Sequence[Block]], dict[str, FreezePlan]]] = {
+    "depths": depths,
+    "surgical": surgical,
+    "norms": _narrowed("norms"),
+    "biases": _narrowed("biases"),
+    FULL: lambda blocks: {FULL: _full(blocks)},
+}
+
+
+def _full(blocks: Sequence[Block]) -> FreezePlan:
+    return FreezePlan(blocks=_names(blocks))
+
+
+def _names(blocks: Sequence[Block]) -> tuple[str, ...]:
+    return tuple(block.name for block in blocks)
+
+
+def _body(blocks: Sequence[Block]) -> frozenset[str]:
+    return frozenset(block.name for block in blocks if not block.head)
+
+
+def _counts(block: Block, blocks: Sequence[Block]) -> bool:
+    """Whether a block holds more than next to nothing."""
+    return block.parameters >= 0.001 * sum(other.parameters for other in blocks)
+
+
+def _items(given: str, separator: str) -> list[str]:
+    return [item.strip() for item in given.split(separator) if item.strip()]
+
+
+def _spread(places: Sequence[int], most: int) -> list[int]:
+    if len(places) <= most:
+        return list(places)
+    return sorted({places[round(i * (len(places) - 1) / (most - 1))] for i in range(most)})
