@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import cos, pi
+
 import torch
 from torch import Tensor, nn
 
-from frostline.plan.groups import grouped
-from frostline.train.recipe import Recipe
+from frostline.core.records import Block
+from frostline.plan.groups import grouped, param_groups
+from frostline.train.recipe import Recipe, Schedule
+
+Ending = tuple[int, int]
+"""A run that is cut short: the step at which that was known, and how many steps remain from there."""
 
 
 def make_optimizer(
-    module: nn.Module, head: nn.Module | None, recipe: Recipe, learning_rate: float
+    module: nn.Module, head: nn.Module | None, recipe: Recipe, learning_rate: float, blocks: Sequence[Block] = ()
 ) -> torch.optim.AdamW:
     """AdamW over the trainable parameters alone; no decay for biases and norms, a faster head.
 
     A frozen parameter is in no group, so it holds no optimizer state and no decay reaches it.
+
+    Args:
+        head: Has the recipe's head rate, whatever its block would have.
+        learning_rate: Of the last block, and of all of the backbone without layer decay.
+        blocks: Of the module, in execution order; asked for by a layer decay.
+
+    Raises:
+        PlanError: Layers are to decay and the blocks are missing or another model's.
     """
     in_head = set(map(id, head.parameters())) if head is not None else set()
-    rates = {"backbone": learning_rate, "head": recipe.head_learning_rate}
+    layers = _layers(module, recipe, learning_rate, blocks) if recipe.layer_decay != 1 else {}
 
     def place(parameter: nn.Parameter) -> tuple[str, float]:
-        part = "head" if id(parameter) in in_head else "backbone"
-        return part, rates[part]
+        if id(parameter) in in_head:
+            return "head", recipe.head_learning_rate
+        return layers.get(id(parameter), ("backbone", learning_rate))
 
     groups = grouped(module, place, recipe.weight_decay)
     listed = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
@@ -29,22 +45,66 @@ def make_optimizer(
     return torch.optim.AdamW(listed, fused=device in ("cpu", "cuda"))
 
 
-def set_rate(optimizer: torch.optim.Optimizer, step: int, steps: int, warmup_share: float) -> None:
-    """Set every group's learning rate for one step."""
+def _layers(
+    module: nn.Module, recipe: Recipe, learning_rate: float, blocks: Sequence[Block]
+) -> dict[int, tuple[str, float]]:
+    """Parameter id -> name and learning rate of its block."""
+    named = dict(module.named_parameters())
+    groups = param_groups(module, lr=learning_rate, layer_decay=recipe.layer_decay, blocks=blocks or None)
+    return {
+        id(named[name]): (group["name"].rpartition("/")[0], group["lr"])
+        for group in groups
+        for name in group["members"]
+    }
+
+
+def set_rate(
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    steps: int,
+    warmup_share: float,
+    *,
+    schedule: Schedule = "linear",
+    ending: Ending | None = None,
+) -> None:
+    """Set every group's learning rate for one step, see `rate_factor`."""
+    factor = rate_factor(step, steps, warmup_share, schedule, ending)
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * rate_factor(step, steps, warmup_share)
+        group["lr"] = group["peak"] * factor
 
 
-def rate_factor(step: int, steps: int, warmup_share: float) -> float:
-    """Linear warm-up from near zero to 1, then linear down to zero after the last step.
+def rate_factor(
+    step: int, steps: int, warmup_share: float, schedule: Schedule = "linear", ending: Ending | None = None
+) -> float:
+    """Linear warm-up from near zero to 1, then down to zero after the last step.
+
+    A run that is cut short passes through the rest of its curve, linear or cosine, in the steps that remain: from its
+    value when that was known the factor falls to zero. Cut short within the warm-up, it first hurries through the rest
+    of that.
+
+    Args:
+        steps: Of the whole run, as planned when it began.
+        schedule: Shape of the way down: a straight line or half a cosine wave.
+        ending: The steps that remain are at least 1 and at most those planned.
+
+    Source of the cosine: Loshchilov & Hutter (2017), SGDR: stochastic gradient descent with warm restarts, ICLR.
 
     >>> [round(rate_factor(step, 10, 0.2), 2) for step in (0, 1, 2, 9)]
     [0.5, 1.0, 1.0, 0.12]
+    >>> [rate_factor(step, 10, 0.2, ending=(6, 2)) for step in (5, 6, 7)]
+    [0.625, 0.5, 0.25]
     """
+    place: float = step
+    if ending is not None and step >= ending[0]:
+        known, left = ending
+        place = known + (step - known) * (steps - known) / left
     warmup = max(1, round(steps * warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    return (steps - step) / max(1, steps - warmup)
+    if place < warmup:
+        return min(1.0, (place + 1) / warmup)
+    down = max(1, steps - warmup)
+    if schedule == "cosine":
+        return (1 + cos(pi * (place - warmup) / down)) / 2
+    return (steps - place) / down
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from frostline.core.records import Record
 
+Schedule = Literal["linear", "cosine"]
+ClassWeights = Literal["auto", "off", "balanced"]
+
 
 class Keeping(Record):
     """Where activations of frozen blocks are kept."""
@@ -30,7 +33,19 @@ class Recipe(Record):
     head_learning_rate: float = Field(1e-3, gt=0)
     """Peak rate of a head that frostline made or that may be new: it has further to go than the backbone."""
     weight_decay: float = Field(0.01, ge=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Factor on the learning rate from each block to the one before it; 1 is the same rate for the whole backbone."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
+    schedule: Schedule = "linear"
+    """How the learning rate falls to zero after the warm-up: along a line or half a cosine wave."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the truth that is spread evenly over all classes in the training loss."""
+    class_weights: ClassWeights = "auto"
+    """`balanced`: every class weighs the same in the training loss; `auto`: only when one of them is rare."""
     clip_norm: float = Field(1.0, gt=0)
     patience: int = Field(2, ge=1)
     """Epochs without a lower stop loss after which training ends."""
+    accumulate: int = Field(1, ge=1)
+    """Parts of a batch that go through the network one after the other: less memory, the same gradient."""
+    precision: Literal["auto", "float32"] = "auto"
+    """`auto`: training computes in bfloat16 where a CUDA device has it, in float32 on every other device."""
