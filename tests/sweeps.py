@@ -294,11 +294,13 @@ def race_of(
     rows = {"train": material.train, "stop": material.stop, "select": rest, "test": rest}
     with Ledger.at(folder / "ledger.sqlite") as ledger:
         yield Race(
-            data=SimpleNamespace(rows=rows, labels=material.labels),  # type: ignore[arg-type]
+            data=SimpleNamespace(  # type: ignore[arg-type]
+                rows=rows, labels=material.labels, task=SimpleNamespace(labels=tuple(map(str, range(model.classes))))
+            ),
             model=model,
             inputs=material.inputs,
             blocks=found,
-            plans=plans or propose.depths(found),
+            plans=dict(plans or propose.depths(found)),
             recipe=recipe,
             seed=0,
             in_step=bool(augment),

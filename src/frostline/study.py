@@ -53,6 +53,7 @@ from frostline.report.html import render_html
 from frostline.report.write import write_report
 from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
+from frostline.train.budgeted import Raced, prices_of, race_within, starters
 from frostline.train.checkpoint import delete_checkpoints, load_chosen_weights, save_chosen
 from frostline.train.cost import sweep_bound_flops
 from frostline.train.device import pick_device
@@ -68,18 +69,17 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     race, notes = _prepare(settings, folder, ledger, progress)
     earlier_s = race.seconds_already_trained()
     start = race.start()
-    runs = race.train_all(start)
+    budget = None if settings.budget is None else _budget_flops(race, start, settings.budget)
+    raced = None if budget is None else race_within(race, start, budget)
+    runs = race.train_all(start) if raced is None else raced.runs
     baselines = fit_baselines(race.data)
 
     # Choosing: the select split, and nothing of the test split.
     select_labels = race.data.labels[race.data.rows["select"]]
-    trained = {id: race.answers(run, "select") for id, run in runs.items() if run.status == "finished"}
-    if not trained:
-        raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
-    select = _predictions(race.data, trained, select_labels)
-    choice = choose(select, {id: runs[id].ordinary_train_flops for id in select}, metric="f1", seed=settings.seed)
+    select = _predictions(race.data, _select_answers(race, raced, runs), select_labels)
+    choice = _choice(raced, select, runs, settings.seed)
     chosen = choice.candidate
-    reference = propose.FULL if propose.FULL in select else None
+    reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
 
     # Judging: every finalist has answered before the labels are read, once.
@@ -103,11 +103,12 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         model=race.model.source,
         data=race.data.summary.model_copy(update={"notes": (*race.data.summary.notes, *notes, *_start_note(start))}),
         blocks=tuple(race.blocks),
-        candidates=tuple(propose.candidate(id, plan, race.blocks) for id, plan in race.plans.items()),
+        candidates=tuple(_candidate(race, id) for id in race.plans if raced is None or id in runs),
         runs=tuple(runs.values()),
         select=_results(race, select, "select", sentences),
         probes=_probe_records(race, start, select_labels),
         head_rates=start.head_rates,
+        race=() if raced is None else raced.standings,
         choice=choice,
         reference=reference,
         test=_results(race, test, "test", sentences),
@@ -116,8 +117,8 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         else _results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
         comparisons=_comparisons(choice, test, select, settings.seed),
         openings=tuple(ledger.openings()),
-        cost=_cost(race, start, runs, time.perf_counter() - began + earlier_s),
-        replay=race.activations.summary() if race.activations else None,
+        cost=_cost(race, start, runs, time.perf_counter() - began + earlier_s, budget),
+        replay=race.activations.summary(runs) if race.activations else None,
         environment=environment(str(next(race.model.module.parameters()).device)),
     )
 
@@ -152,20 +153,27 @@ def _prepare(
             f"{model.source} does not run on two examples of the data ({shapes}): {error}. "
             "Check that model and data belong together; images can be brought to a size with --image-size."
         ) from error
+    plans = propose.proposed(blocks, settings.plans)
     race = Race(
         data=data,
         model=model,
         inputs=inputs,
         blocks=blocks,
-        plans=propose.depths(blocks) if settings.plans == "depths" else propose.patterns(blocks, settings.plans),
+        plans=plans,
+        examined=None if settings.budget is None else starters(plans),
         recipe=Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields if hasattr(settings, name)}),
         seed=settings.seed,
-        in_step=bool(augment),
-        keeping=_keeping(settings),
+        # Raced candidates are paused at different epochs, so they share no batch.
+        in_step=bool(augment) and settings.budget is None,
+        keeping=None if augment and settings.budget is not None else _keeping(settings),
         folder=folder,
         ledger=ledger,
         progress=progress,
     )
+    weights, said = race.class_weights()
+    notes = (*notes, *([said] if weights is not None else []))
+    if said:
+        progress.say(said)
     return race, (*model.notes, *notes)
 
 
@@ -186,6 +194,48 @@ def _load_model(settings: Settings, data: DataSummary) -> TaskModel:
         image_size=settings.image_size,
         seed=settings.seed,
     )
+
+
+def _budget_flops(race: Race, start: Start, budget: float) -> int:
+    """So many ordinary full fine-tunes, in FLOPs."""
+    flops = round(budget * prices_of(race, start).full_flops(race.recipe.epochs))
+    spent = start.flops + start.prepare_flops
+    race.progress.say(f"budget: {budget:g} ordinary full fine-tunes, {flops:.3g} FLOPs; {spent:.3g} are spent")
+    return flops
+
+
+def _select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) -> dict[str, Probabilities]:
+    """Of every run that did not fail; a run that was given up answers as it was when it was paused."""
+    answers = {}
+    for id, run in runs.items():
+        if run.status == "finished" or (raced is not None and id == raced.finished):
+            answers[id] = race.answers(run, "select")
+        elif run.status == "paused":
+            answers[id] = race.last_answers(run)
+    if not answers or (raced is not None and raced.finished is None):
+        raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
+    return answers
+
+
+def _choice(raced: Raced | None, select: Mapping[str, Predictions], runs: Mapping[str, Run], seed: int) -> Choice:
+    """In a race the choice fell among candidates trained equally far; else it falls among finished ones."""
+    if raced is None:
+        return choose(select, {id: runs[id].ordinary_train_flops for id in select}, metric="f1", seed=seed)
+    assert raced.finished is not None
+    return Choice(
+        candidate=raced.finished,
+        best=raced.finished,
+        tied=(raced.finished, *(id for id in raced.tied if id != raced.finished)),
+        metric="f1",
+        reason=f"It won the race on validation loss: {raced.standings[-1].reason}.",
+    )
+
+
+def _candidate(race: Race, id: str) -> Candidate:
+    rate = race.rates.get(id) or race.recipe.learning_rate or race.model.learning_rate
+    plan = race.plans[id]
+    made = propose.candidate(id, plan, race.blocks, trainable_parameters=race.trainable_parameters(plan))
+    return made.model_copy(update={"learning_rate": rate, "spared": plan.spared})
 
 
 def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:
@@ -248,19 +298,32 @@ def _comparisons(
     return tuple(made)
 
 
-def _cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float) -> Cost:
-    spent = sum(run.train_flops + run.evaluate_flops + run.prepare_flops for run in runs.values())
-    ordinary = {id: run.ordinary_flops for id, run in runs.items()}
+def _cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float, budget_flops: int | None) -> Cost:
+    prices, epochs = prices_of(race, start), race.recipe.epochs
+    # Candidates with the same plan share what was prepared for it.
+    prepared: dict[str, int] = {}
+    for id, run in runs.items():
+        plan = id.partition("@")[0]
+        prepared[plan] = max(prepared.get(plan, 0), run.prepare_flops)
+    spent = sum(run.train_flops + run.evaluate_flops for run in runs.values()) + sum(prepared.values())
+    ordinary = {
+        id: runs[id].ordinary_flops
+        if id in runs and runs[id].status == "finished"
+        else epochs * prices.epoch_flops(plan, race.blocks, replayed=False)
+        for id, plan in race.plans.items()
+    }
     leading = {id: plan.freeze_depth for id, plan in race.plans.items() if _is_prefix(plan)}
     return Cost(
-        search_flops=start.flops + spent + race.answering_flops() + race.passing_flops(),
+        search_flops=start.flops + spent + race.answering_flops("select") + race.passing_flops(),
+        judge_flops=race.answering_flops("test"),
+        budget_flops=budget_flops,
         full_finetune_flops=ordinary.get(propose.FULL, 0),
         sweep_flops=sum(ordinary.values()),
         bound_flops=sweep_bound_flops(
             race.blocks,
-            {depth: len(runs[id].epochs) - 1 for id, depth in leading.items()},
+            {depth: len(runs[id].epochs) - 1 for id, depth in leading.items() if id in runs},
             forward_flops=start.forward_flops,
-            evaluated_share=len(race.data.rows["stop"]) / len(race.data.rows["train"]),
+            evaluated_share=prices.evaluated_share,
         ),
         seconds_s=seconds_s,
     )
@@ -380,9 +443,9 @@ def load_chosen(folder: Path, record: StudyRecord) -> nn.Module:
     """
     settings = read_settings(StudyFolder(folder).settings)
     module = _load_model(settings, record.data).module
+    chosen = record.candidate(record.choice.candidate)
     plan = FreezePlan(
-        blocks=tuple(block.name for block in record.blocks),
-        frozen=frozenset(record.candidate(record.choice.candidate).frozen),
+        blocks=tuple(block.name for block in record.blocks), frozen=frozenset(chosen.frozen), spared=chosen.spared
     )
     load_chosen_weights(StudyFolder(folder).chosen_weights, freeze(module, plan))
     return module.eval()

@@ -161,7 +161,7 @@ def test_rows_on_disk_are_not_captured_again(tmp_path: Path, advances: int, monk
     def never(*given: object, **named: object) -> None:
         raise AssertionError("rows were computed again")
 
-    monkeypatch.setattr("frostline.capture.replay.capture", never)
+    monkeypatch.setattr("frostline.capture.replay.Replay._capture", never)
     record = ask(tmp_path, activations="disk", resume=True).run().record
 
     assert record.replay is not None

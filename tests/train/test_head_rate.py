@@ -16,7 +16,7 @@ from frostline.core.records import HeadRate
 from frostline.core.seeding import derive
 from frostline.train.head_rate import RATES, best_rate, try_head_rates
 from frostline.train.heads import train_heads
-from frostline.train.race import Race
+from frostline.train.race import Race, Start
 from frostline.train.recipe import Recipe
 from sweeps import image_model, images, race_of
 
@@ -124,7 +124,12 @@ def test_the_best_of_what_was_tried(tried: list[tuple[float, int, float | None]]
 def started(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: float) -> tuple[float, tuple[HeadRate, ...]]:
     """The head's rate as candidates are trained with it, and what was tried."""
     used = []
-    monkeypatch.setattr(Race, "_train", lambda race, candidate, plan, start, recipe: used.append(recipe) or _Stop.now())
+
+    def trained(race: Race, candidate: str, start: Start) -> None:
+        used.append(race._recipe_of(candidate, start))
+        raise _Stop
+
+    monkeypatch.setattr(Race, "train", trained)
     with race_of(image_model(), folder, keeping=None) as race:
         start = race.start()
         with pytest.raises(_Stop):
@@ -134,10 +139,6 @@ def started(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: float) -> 
 
 class _Stop(Exception):
     """Enough was seen."""
-
-    @classmethod
-    def now(cls) -> None:
-        raise cls
 
 
 def test_candidates_train_with_the_rate_that_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,11 +235,36 @@ class Replay:
             return None
         key = batch.shape(), self._modes()
         if key not in self._plans:
-            self._plans[key] = found = self._examine(batch)
+            self._plans[key] = found = self._adopted(batch) or self._examine(batch)
             if isinstance(found, Refused) and not any(isinstance(p, ReplayPlan) for p in self._plans.values()):
                 self.refuse(found.why)
         plan = self._plans[key]
         return plan if isinstance(plan, ReplayPlan) else None
+
+    def leave(self, batch: Batch) -> None:
+        """Compute batches of this shape the ordinary way, without finding out what of them could be replayed."""
+        self._model.train()
+        self._plans[batch.shape(), self._modes()] = left = Refused("there are too few examples of that shape")
+        with evaluating(self._model):
+            self._plans[batch.shape(), self._modes()] = left
+
+    def _adopted(self, batch: Batch) -> ReplayPlan | None:
+        """What is replayed in other modes, where it gives what the model gives in these: cheaper than examining."""
+        for plan in self.plans_like(batch):
+            if plan.steered or plan.narrowed:
+                continue
+            rows, _ = capture(self._model, self._forward, batch, [plan])
+            ways: list[Went] = []
+
+            def replayed(plan: ReplayPlan = plan, rows: Rows = rows, ways: list[Went] = ways) -> Any:
+                went, result = self._replayed(plan, batch, rows, ())
+                ways.append(went)
+                return result
+
+            differs = difference(self._model, partial(batch, self._forward), replayed)
+            if ways == ["replayed"] and not differs:
+                return plan
+        return None
 
     def plans_like(self, batch: Batch) -> list[ReplayPlan]:
         """What is known already of batches of this shape, in whatever modes."""

@@ -27,7 +27,10 @@ def search_command(
     weights: Annotated[str | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,
     positive: Annotated[str | None, typer.Option(help="Label whose recall and precision are judged.")] = None,
     floor: Floors = None,
-    plans: Annotated[str | None, typer.Option(help='"depths", or patterns: "embeddings,layer[:3];stem".')] = None,
+    plans: Annotated[
+        str | None,
+        typer.Option(help='depths, surgical, norms, biases, patterns "embeddings,layer[:3]"; several with ";".'),
+    ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts; guessed when left out.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels; guessed when left out.")] = None,
     group_column: Annotated[str | None, typer.Option(help="Rows of one group never straddle two splits.")] = None,
@@ -37,6 +40,32 @@ def search_command(
     batch_size: Annotated[int | None, typer.Option(help="Examples per step. [default: 32]")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak rate. [default: 5e-5 for a folder, 1e-3 for a factory]")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Race the candidates for at most so many ordinary full fine-tunes, learning rate included. "
+            "[default: train every candidate to its end]"
+        ),
+    ] = None,
+    layer_decay: Annotated[
+        float | None, typer.Option(help="Factor on the learning rate from each block to the one before. [default: 1]")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Learning rate after the warm-up: linear or cosine. [default: linear]")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of the truth spread over all classes in the loss. [default: 0]")
+    ] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(help="Weigh classes alike in the loss: balanced, off, auto (when one is rare). [default: auto]"),
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Parts of a batch that go through the network in turn. [default: 1]")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto: bfloat16 where a CUDA device has it; float32 everywhere. [default: auto]")
     ] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without a lower validation loss. [default: 2]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides splits, order and fresh weights. [default: 0]")] = None,
@@ -92,6 +121,13 @@ def search_command(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "budget": budget,
+        "layer_decay": layer_decay,
+        "schedule": schedule,
+        "label_smoothing": label_smoothing,
+        "class_weights": class_weights,
+        "accumulate": accumulate,
+        "precision": precision,
         "patience": patience,
         "seed": seed,
         "augment": augment,

@@ -64,6 +64,11 @@ class Ledger:
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
+    def total_of(self, pattern: str) -> int:
+        """Sum of the facts whose names are LIKE the pattern and which hold whole numbers."""
+        rows = self._connection.execute("SELECT value FROM facts WHERE name LIKE ?", (pattern,))
+        return sum(int(value) for (value,) in rows)
+
     def add_epoch(self, run: str, epoch: Epoch) -> None:
         self._insert("epochs", (run, epoch.epoch, epoch.model_dump_json()))
 

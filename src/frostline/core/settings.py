@@ -23,7 +23,7 @@ class Settings(Record):
     positive: str | None = None
     floors: tuple[str, ...] = ()
     plans: str = "depths"
-    """`depths`, or patterns: `embeddings,encoder.layer[:3];*.bias`."""
+    """`depths`, `surgical`, `norms`, `biases` or patterns to freeze, with semicolons: `depths;embeddings,layer[:3]`."""
     text_column: str | None = None
     label_column: str | None = None
     group_column: str | None = None
@@ -35,7 +35,15 @@ class Settings(Record):
     test_share: float = Field(0.2, gt=0, lt=1)
     epochs: int = Field(5, ge=1)
     batch_size: int = Field(32, ge=1)
+    budget: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Of the search, in ordinary full fine-tunes: candidates are raced. Without it each is trained to its end."""
     learning_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    schedule: Literal["linear", "cosine"] = "linear"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["auto", "off", "balanced"] = "auto"
+    accumulate: int = Field(1, ge=1)
+    precision: Literal["auto", "float32"] = "auto"
     patience: int = Field(2, ge=1)
     augment: str | None = None
     """Random augmentation of images in training: "shift", "flip" or both, with a comma."""

@@ -131,7 +131,8 @@ def _closing(view: ReportView, console: Console) -> None:
     console.print()
     for fact in view.facts[2:]:
         _sentence(f"{fact.title}: {fact.value} ({fact.detail}).", console)
-    _sentence(view.replayed, console)
+    for sentence in filter(None, (view.raced, view.replayed)):
+        _sentence(sentence, console)
 
 
 def _table(table: Table, console: Console, columns: int | None = None, stacked: bool = False) -> None:

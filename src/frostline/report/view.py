@@ -8,6 +8,7 @@ from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
 from frostline.report.parts import Figure, Mark, Table
 from frostline.report.plan_view import PlanView, build_plan_view
+from frostline.report.race_view import race_sentence, race_table
 from frostline.report.replay_view import replay_sentence, replay_table, store_table
 from frostline.report.verdict_view import VerdictView, build_verdict_view
 
@@ -44,6 +45,9 @@ class ReportView:
     """What each contender is, in words."""
     costs: Figure
     head_rates: Table | None
+    raced: str
+    """What the race cost, in a sentence; empty without one."""
+    race: Table | None
     replayed: str
     """How much frozen computation was replayed, in a sentence."""
     replay: Table | None
@@ -96,6 +100,8 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         costs=figures.costs_figure(study),
         head_rates=sections.head_rates_table(study),
         replayed=replay_sentence(study),
+        raced=race_sentence(study),
+        race=race_table(study),
         replay=replay_table(study),
         store=store_table(study),
         proof=sections.proof_table(study),

@@ -6,7 +6,7 @@ candidates replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,9 @@ from frostline.train.replaying import Replaying, call_of, content_ids
 
 _TIMED_EXAMPLES = 16
 
+_WORTH_EXAMINING = 64
+"""Passes of one padded length, over all epochs, from which on it pays to find out what can be replayed of them."""
+
 
 class Activations:
     """The replays of all candidates, and the store that they share.
@@ -46,6 +49,7 @@ class Activations:
         frozen_by: The model frozen by a candidate's plan, and by nothing else.
         keeping: What was asked.
         folder: Where rows on disk lie.
+        epochs: How often every example comes back.
     """
 
     def __init__(
@@ -58,13 +62,17 @@ class Activations:
         keeping: Keeping,
         folder: Path,
         progress: Progress,
+        epochs: int = _WORTH_EXAMINING,
     ) -> None:
         self._model, self._inputs, self._progress = model, inputs, progress
         self._ids = content_ids(model, inputs, rows, len(inputs.padded_N))
         self.passing = FlopsMeter()
         """Passes over augmented batches, each for all candidates, and checks of slices."""
         self._lengths = inputs.padded_N[rows]
-        self._samples = list(self._one_of_each(rows))
+        samples = list(self._one_of_each(rows))
+        counts = {length: int((self._lengths == length).sum()) for length, _ in samples}
+        self._samples = [pair for pair in samples if counts[pair[0]] * epochs >= _WORTH_EXAMINING]
+        self._rare = [sample for length, sample in samples if counts[length] * epochs < _WORTH_EXAMINING]
         self._rows = BatchRows(ActivationStore.in_memory(budget_bytes=0))
         self._replaying: dict[str, Replaying] = {}
         origin = Origin.of(model.module, _tensors(model))
@@ -109,6 +117,11 @@ class Activations:
         for note in self._rows.store.notes:
             self._progress.say(note)
 
+    @property
+    def prepare_flops(self) -> int:
+        """Spent on examining, capturing and verifying so far, for all candidates."""
+        return sum(replaying.preparing.total for replaying in self._replaying.values())
+
     def discard(self) -> int:
         """Delete every row; bytes freed."""
         return self._rows.store.discard()
@@ -125,6 +138,10 @@ class Activations:
     def _examined(self, model: TaskModel, origin: Origin) -> Replaying:
         replay = Replay(model.module, self._rows, origin)
         replaying = Replaying(replay, model, self._ids)
+        for sample in self._rare:
+            replay.leave(sample)
+        if not self._samples:
+            replay.refused = "there are too few examples to be worth finding out what can be replayed"
         model.module.train()
         for _, sample in self._samples:
             replaying.preparing.measure(partial(replaying.replay.plan_like, sample))
@@ -189,8 +206,8 @@ class Activations:
 
     # ------------------------------------------------------------ afterwards
 
-    def summary(self) -> ReplaySummary:
-        """What was predicted and what came."""
+    def summary(self, trained: Iterable[str] | None = None) -> ReplaySummary:
+        """What was predicted and what came, for the candidates that were trained; by default for all."""
         store = self._rows.store
         return ReplaySummary(
             place=self.place,
@@ -199,7 +216,11 @@ class Activations:
             refused_rows=store.refused_rows,
             half_error=store.half_error,
             notes=store.notes,
-            runs=tuple(self._run_summary(id, replaying.replay) for id, replaying in self._replaying.items()),
+            runs=tuple(
+                self._run_summary(id, self._replaying[plan].replay)
+                for id in (self._replaying if trained is None else trained)
+                if (plan := id.partition("@")[0]) in self._replaying
+            ),
         )
 
     def _run_summary(self, candidate: str, replay: Replay) -> ReplayedRun:

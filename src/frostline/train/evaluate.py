@@ -49,13 +49,19 @@ def fit(probabilities_NC: NDArray[np.float64], labels_N: NDArray[np.int64]) -> F
     >>> fit(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([0, 1])).accuracy
     1.0
     """
-    right = probabilities_NC[np.arange(len(labels_N)), labels_N]
-    loss = float(-np.log(np.clip(right, 1e-12, 1)).mean())
+    loss = float(losses_of(probabilities_NC, labels_N).mean())
     return Fit(
         examples=len(labels_N),
         loss=loss if np.isfinite(loss) else None,
         accuracy=float((probabilities_NC.argmax(axis=1) == labels_N).mean()),
     )
+
+
+def losses_of(probabilities_NC: NDArray[np.float64], labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cross-entropy of every example (N,)."""
+    right_N = probabilities_NC[np.arange(len(labels_N)), labels_N]
+    losses_N: NDArray[np.float64] = -np.log(np.clip(right_N, 1e-12, 1))
+    return losses_N
 
 
 def shape_of(batch: Batch) -> tuple[tuple[int, ...], ...]:

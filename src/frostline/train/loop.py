@@ -41,6 +41,8 @@ def train_candidate(
     checkpoints: Checkpoints,
     progress: Progress,
     replaying: Replaying | None = None,
+    until: int | None = None,
+    last: int | None = None,
 ) -> Run:
     """Train from the module's present weights and leave it with the weights of its best epoch.
 
@@ -50,17 +52,26 @@ def train_candidate(
         before: Epoch 0, the module as it is.
         checkpoints: Where epochs are kept; a run found there and in the ledger is continued.
         replaying: Spares computing the frozen part again and again; the run is the same to the last bit.
+        until: Pause after this epoch; None trains to the end.
+        last: End with this epoch, earlier than the recipe says: the learning rate falls to zero until then.
 
     Returns:
-        The finished or failed run. It is not yet in the ledger.
+        The finished, failed or paused run. It is not yet in the ledger.
     """
     freeze(model.module, plan)
     trainer = Trainer(
         candidate, model, material, recipe, seed, ledger=ledger, checkpoints=checkpoints, replaying=replaying
     )
     trainer.begin(before, progress)
-    train_together([trainer], model, material, recipe, seed=seed, progress=progress)
+    if last is not None:
+        trainer.end_after(last, steps_of(material, recipe))
+    train_together([trainer], model, material, recipe, seed=seed, progress=progress, until=until)
     return trainer.finish()
+
+
+def steps_of(material: Material, recipe: Recipe) -> int:
+    """Steps of the optimizer in one epoch."""
+    return len(shuffled_batches(material.inputs, material.train, recipe.batch_size, 0))
 
 
 def train_together(
@@ -72,14 +83,17 @@ def train_together(
     seed: int,
     progress: Progress,
     pass_over: PassOver | None = None,
+    until: int | None = None,
 ) -> None:
     """Train runs that have begun, in step, to their ends: all see the same batches in the same order.
 
     Args:
+        until: Pause after this epoch.
         model: Says on what device batches are needed.
         pass_over: Computes what the frozen parts give, once a batch for all runs.
     """
-    while going := [trainer for trainer in trainers if trainer.ended is None]:
+    most = recipe.epochs if until is None else until
+    while going := [trainer for trainer in trainers if trainer.ended is None and len(trainer.epochs) <= most]:
         # After a crash some runs may be an epoch ahead of others, which catch up first.
         number = min(len(trainer.epochs) for trainer in going)
         in_step = [trainer for trainer in going if len(trainer.epochs) == number]
@@ -97,6 +111,9 @@ def train_together(
                     trainer.step(share, rows, batch, captured)
                 step.advance()
         for trainer in in_step:
+            for note in trainer.notes:
+                progress.say(f"{trainer.run}: {note}")
+            trainer.notes.clear()
             trainer.end_epoch()
 
 

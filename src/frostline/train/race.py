@@ -7,7 +7,7 @@ Shape letters: N examples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,7 +30,7 @@ from frostline.plan.apply import freeze, unfreeze
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.activations import Activations
 from frostline.train.checkpoint import Checkpoints
-from frostline.train.evaluate import fit, predict
+from frostline.train.evaluate import fit, losses_of, predict
 from frostline.train.flops import FlopsMeter
 from frostline.train.head_rate import best_rate, try_head_rates
 from frostline.train.inputs import Inputs
@@ -38,9 +38,12 @@ from frostline.train.loop import train_candidate, train_together
 from frostline.train.probes import Features, FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
+from frostline.train.scores import score_blocks
 from frostline.train.trainer import Material, Trainer
+from frostline.train.update import class_weights
 
 Probabilities = NDArray[np.float64]
+Losses = NDArray[np.float64]
 
 
 class Start(Record):
@@ -58,6 +61,10 @@ class Start(Record):
     """Whether the head starts from the probe of the last block."""
     head_rates: tuple[HeadRate, ...] = ()
     """Tried on the features before the head; empty when it was not fitted."""
+    prepare_flops: int = 0
+    """Spent on finding out what can be replayed."""
+    step_over_forward: float = 3.0
+    """Forward and backward pass of full fine-tuning over the forward pass, measured on a sample."""
 
     @property
     def head_learning_rate(self) -> float:
@@ -73,9 +80,12 @@ class Race:
     model: TaskModel
     inputs: Inputs
     blocks: Sequence[Block]
-    plans: Mapping[str, FreezePlan]
+    plans: dict[str, FreezePlan]
+    """By candidate. The race adds the same plan at other learning rates, as `plan@rate`."""
     recipe: Recipe
     seed: int
+    examined: Collection[str] | None = None
+    """Candidates for which it is worth finding out what can be replayed; None: all."""
     in_step: bool = False
     """Whether candidates are trained together, since batches are augmented at random."""
     keeping: Keeping | None
@@ -89,6 +99,9 @@ class Race:
     fixed: set[str] = field(default_factory=set)
     """Parameters that came frozen: whoever built the model meant it, so no plan trains them."""
 
+    rates: dict[str, float] = field(default_factory=dict)
+    """Peak learning rate of the backbone, of the candidates that have one of their own."""
+
     _activations: list[Activations] = field(default_factory=list)
     """One, once `start` has made it."""
 
@@ -98,7 +111,20 @@ class Race:
     @property
     def _material(self) -> Material:
         rows = self.data.rows
-        return Material(inputs=self.inputs, labels=self.data.labels, train=rows["train"], stop=rows["stop"])
+        return Material(
+            inputs=self.inputs,
+            labels=self.data.labels,
+            train=rows["train"],
+            stop=rows["stop"],
+            class_weights_C=self.class_weights()[0],
+            blocks=tuple(self.blocks),
+        )
+
+    def class_weights(self) -> tuple[NDArray[np.float64] | None, str]:
+        """Of the training loss, and what to say about them."""
+        labels = self.data.task.labels
+        counts = np.bincount(self.data.labels[self.data.rows["train"]], minlength=len(labels))
+        return class_weights(counts.tolist(), labels, self.recipe.class_weights)
 
     def checkpoints(self, run: str) -> Checkpoints:
         return Checkpoints(self.folder.weights, run)
@@ -120,8 +146,18 @@ class Race:
     def _made_activations(self, keeping: Keeping) -> Activations:
         rows = np.sort(np.concatenate([self.data.rows[split] for split in self._replayed_splits]))
         frozen_by = self._twin if self.in_step else self._frozen_by
+        wanted = {id: plan for id, plan in self.plans.items() if self.examined is None or id in self.examined}
         made = Activations(
-            self.model, self.inputs, rows, self.plans, frozen_by, keeping, self.folder.activations, self.progress
+            self.model,
+            self.inputs,
+            rows,
+            wanted,
+            frozen_by,
+            keeping,
+            self.folder.activations,
+            self.progress,
+            # Batches augmented at random are passed over in every epoch: they are worth it by themselves.
+            **({} if self.in_step else {"epochs": self.recipe.epochs}),
         )
         self._apply(None)
         return made
@@ -180,6 +216,15 @@ class Race:
                 f"{self.model.source} answers with numbers that are not finite before any training. "
                 "Check its weights, and that its inputs are prepared as it was trained."
             )
+        ratio = score_blocks(
+            self.model,
+            self.blocks,
+            self.inputs,
+            self.data.labels,
+            self.data.rows["train"],
+            meter,
+            most=max(16, min(128, len(self.data.rows["train"]) // 8)),
+        ).step_over_forward
         start = Start(
             before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
             probe_strengths={depth: probe.strength for depth, probe in probes.items()},
@@ -187,6 +232,8 @@ class Race:
             flops=flops + meter.total,
             head_fitted=head_fitted,
             head_rates=head_rates,
+            prepare_flops=self.activations.prepare_flops if self.activations else 0,
+            step_over_forward=ratio or 3.0,
         )
         self.ledger.note("start", start.model_dump_json())
         return start
@@ -197,16 +244,14 @@ class Race:
 
     def train_all(self, start: Start) -> dict[str, Run]:
         """One run a candidate, each from the same weights; finished ones are read from the ledger."""
-        recipe = self.recipe.model_copy(update={"head_learning_rate": start.head_learning_rate})
         if self.in_step:
-            self._train_in_step(start, recipe)
+            self._train_in_step(start, self._recipe_of("", start))
         runs = {}
-        for number, (candidate, plan) in enumerate(self.plans.items(), start=1):
+        for number, (candidate, plan) in enumerate(list(self.plans.items()), start=1):
             run = self.ledger.run(self._run_id(candidate))
             if run is None:
                 self.progress.say(f"candidate {number} of {len(self.plans)}: {candidate}, {plan.sentence}")
-                self._begin_anew()
-                run = self._train(candidate, plan, start, recipe)
+                run = self.train(candidate, start)
             self.progress.say(_outcome(run))
             runs[candidate] = run
         return runs
@@ -218,14 +263,53 @@ class Race:
             self._ask(run.candidate, split, self.model)
         return load_probabilities(self.folder.scores(run.candidate, split))
 
+    def trainable_parameters(self, plan: FreezePlan) -> int | None:
+        """Counted in the module where blocks do not tell: inside them, some parameters train. Else None."""
+        if not plan.spared:
+            return None
+        self._apply(plan)
+        count = sum(p.numel() for p in self.model.module.parameters() if p.requires_grad)
+        self._apply(None)
+        return count
+
+    def known_run(self, candidate: str) -> Run | None:
+        """A run that ended, in this process or before."""
+        return self.ledger.run(self._run_id(candidate))
+
+    def losses_at(self, candidate: str, epochs: int) -> Losses | None:
+        """Losses (N,) on the select split that were acknowledged when the candidate was paused after so many epochs."""
+        name = _paused(candidate, epochs)
+        if self.ledger.fact(_asked(name, "select")) is None:
+            return None
+        return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
+
+    def losses_of(self, run: Run) -> Losses:
+        """The same of a run as it is: of one that has ended with its best weights, of a paused one with its last."""
+        if run.status == "paused":
+            name = _paused(run.candidate, run.epochs[-1].epoch)
+            self._begin_anew()
+            freeze(self.model.module, self.plans[run.candidate])
+            self.checkpoints(run.id).load(run.epochs[-1].epoch, self.model.module)
+            self._ask(run.candidate, "select", self.model, name)
+            return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
+        return losses_of(self.answers(run, "select"), self._select_labels)
+
+    @property
+    def _select_labels(self) -> NDArray[np.int64]:
+        labels: NDArray[np.int64] = self.data.labels[self.data.rows["select"]]
+        return labels
+
+    def last_answers(self, run: Run) -> Probabilities:
+        """What a paused run answered on the select split when it was paused for good."""
+        return load_probabilities(self.folder.scores(_paused(run.candidate, run.epochs[-1].epoch), "select"))
+
     def passing_flops(self) -> int:
         """Spent on passes over augmented batches and on checks of slices, in this process."""
         return self.activations.passing.total if self.activations else 0
 
-    def answering_flops(self) -> int:
-        """Spent on asking trained candidates, in this process or before."""
-        facts = (self.ledger.fact(_asked(id, split)) for id in self.plans for split in ("select", "test"))
-        return sum(int(flops) for flops in facts if flops is not None)
+    def answering_flops(self, *splits: SplitName) -> int:
+        """Spent on asking trained candidates for these splits, in this process or before."""
+        return sum(self.ledger.total_of(_asked("%", split)) for split in splits)
 
     def restore(self, run: Run) -> None:
         """Give the module the plan and the best weights of a run."""
@@ -290,33 +374,43 @@ class Race:
             self._ask(candidate, "select", model)  # now, while its weights are in place
         self.ledger.add_run(run)
 
-    def _train(self, candidate: str, plan: FreezePlan, start: Start, recipe: Recipe) -> Run:
+    def train(self, candidate: str, start: Start, until: int | None = None, last: int | None = None) -> Run:
+        """Train a candidate from where it is, to its end or to a pause after the epoch `until`."""
+        self._begin_anew()
         run = train_candidate(
             candidate,
-            plan,
+            self.plans[candidate],
             self.model,
             self._material,
-            recipe,
+            self._recipe_of(candidate, start),
             seed=self.seed,
             before=start.before,
             ledger=self.ledger,
             checkpoints=self.checkpoints(self._run_id(candidate)),
             progress=self.progress,
             replaying=self._replaying(candidate),
+            until=until,
+            last=last,
         )
+        if run.status == "paused":
+            return run
         self._finish(candidate, run, self.model)
         return run
 
-    def _replaying(self, candidate: str) -> Replaying | None:
-        return self.activations.replaying(candidate) if self.activations else None
+    def _recipe_of(self, candidate: str, start: Start) -> Recipe:
+        rate = self.rates.get(candidate, self.recipe.learning_rate)
+        return self.recipe.model_copy(update={"head_learning_rate": start.head_learning_rate, "learning_rate": rate})
 
-    def _ask(self, candidate: str, split: SplitName, model: TaskModel) -> None:
+    def _replaying(self, candidate: str) -> Replaying | None:
+        return self.activations.replaying(candidate.partition("@")[0]) if self.activations else None
+
+    def _ask(self, candidate: str, split: SplitName, model: TaskModel, name: str | None = None) -> None:
         meter = FlopsMeter()
         # The test split is asked once, so there is nothing to replay.
         replaying = None if split == "test" else self._replaying(candidate)
         answer = predict(model, self.inputs, self.data.rows[split], meter, replaying)
-        save_probabilities(self.folder.scores(candidate, split), answer)
-        self.ledger.note(_asked(candidate, split), str(meter.total))
+        save_probabilities(self.folder.scores(name or candidate, split), answer)
+        self.ledger.note(_asked(name or candidate, split), str(meter.total))
 
     def _probe(self) -> tuple[dict[int, FittedLogistic], dict[str, dict[int, Features]], int, int]:
         """Probes by depth, features by split and depth, FLOPs of the train split's forward pass and of all passes."""
@@ -380,6 +474,11 @@ class Race:
         write_atomically(self.folder.start_head, lambda file: file.write(save(ready)))
         set_head(self.model.head, weight_CF, bias_C)
         return True
+
+
+def _paused(candidate: str, epochs: int) -> str:
+    """Name of a candidate's scores where it was paused."""
+    return f"{candidate}.{epochs}"
 
 
 def _asked(candidate: str, split: str) -> str:

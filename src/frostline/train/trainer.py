@@ -15,13 +15,11 @@ from math import isfinite
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
-from torch.nn.utils import clip_grad_norm_
 
 from frostline.capture.capturing import Rows as Captured
 from frostline.core.ledger import Ledger
 from frostline.core.progress import Progress
-from frostline.core.records import Epoch, Fit, Run
+from frostline.core.records import Block, Epoch, Fit, Run
 from frostline.core.seeding import derive
 from frostline.models.task_model import Batch, TaskModel
 from frostline.plan.proof import Seal
@@ -29,9 +27,10 @@ from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import fit, predict, shape_of
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs, Rows
-from frostline.train.optim import make_optimizer, set_rate
+from frostline.train.optim import Ending, make_optimizer, set_rate
 from frostline.train.recipe import Recipe
 from frostline.train.replaying import Replaying
+from frostline.train.update import TooBig, Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,10 @@ class Material:
     """By position in the data set; positions outside train and stop are never read."""
     train: Rows
     stop: Rows
+    class_weights_C: NDArray[np.float64] | None = None
+    """Of the training loss; None: none."""
+    blocks: tuple[Block, ...] = ()
+    """Of the network, in execution order: a layer-wise decay of the learning rate asks for them."""
 
 
 class Trainer:
@@ -70,7 +73,14 @@ class Trainer:
         self.epochs: list[Epoch] = []
         self._model, self._material, self._recipe, self._replaying = model, material, recipe, replaying
         self._ledger, self._checkpoints = ledger, checkpoints
-        self._optimizer = make_optimizer(model.module, model.head, recipe, recipe.learning_rate or model.learning_rate)
+        rate = recipe.learning_rate or model.learning_rate
+        self._optimizer = make_optimizer(model.module, model.head, recipe, rate, material.blocks)
+        # Rows of a store belong to whole batches, computed in float32.
+        exact = recipe if replaying is None else recipe.model_copy(update={"precision": "float32"})
+        weights = None if material.class_weights_C is None else torch.from_numpy(material.class_weights_C)
+        self._update = Update(model, self._optimizer, exact, weights, whole_only=replaying is not None)
+        self.last_epoch = recipe.epochs
+        self.ending: Ending | None = None
         self._seal = Seal.of(model.module)
         self._training, self._evaluating = FlopsMeter(), FlopsMeter()
         self._random = torch.get_rng_state()
@@ -87,6 +97,12 @@ class Trainer:
             self._ledger.add_epoch(self.run, before)
             self.epochs = [before]
 
+    def end_after(self, epoch: int, steps_an_epoch: int) -> None:
+        """From now on the learning rate falls to zero by the end of this epoch, and the run ends there."""
+        self.last_epoch, known = epoch, (len(self.epochs) - 1) * steps_an_epoch
+        if epoch < self._recipe.epochs:
+            self.ending = known, epoch * steps_an_epoch - known
+
     @property
     def ended(self) -> str | None:
         """Why training ended, in words; None while it goes on."""
@@ -95,6 +111,8 @@ class Trainer:
             return f"the loss was no longer finite in epoch {last.epoch}"
         if last.epoch - best_epoch(self.epochs) >= self._recipe.patience:
             return f"no lower validation loss for {self._recipe.patience} epochs"
+        if self.ending is not None and last.epoch >= self.last_epoch:
+            return f"the budget was spent after {last.epoch} of {self._recipe.epochs} epochs"
         return f"all {self._recipe.epochs} epochs done" if last.epoch >= self._recipe.epochs else None
 
     def begin_epoch(self) -> None:
@@ -120,13 +138,16 @@ class Trainer:
         began = time.perf_counter()
         # Other runs may have drawn random numbers since this one's last step.
         torch.set_rng_state(self._random)
-        set_rate(self._optimizer, *progress_share, self._recipe.warmup_share)
+        recipe = self._recipe
+        set_rate(self._optimizer, *progress_share, recipe.warmup_share, schedule=recipe.schedule, ending=self.ending)
         truth_B = torch.as_tensor(self._material.labels[rows], device=next(iter(batch.values())).device)
-        update, shape = partial(self._update, batch, truth_B), shape_of(batch)
-        if self._replaying is None:
-            loss, right = self._training.count(shape, update)
-        else:
-            loss, right = self._replaying.count(self._training, shape, rows, batch, update, captured)
+        try:
+            loss, right = self._counted(rows, batch, truth_B, captured)
+        except TooBig as error:
+            assert self._replaying is not None
+            self._replaying.replay.refuse(f"a whole batch must be in memory to be replayed, and {error}")
+            self._update.whole_only = False
+            loss, right = self._counted(rows, batch, truth_B, None)
         self._random = torch.get_rng_state()
         self._sums.add(loss, right, len(rows), time.perf_counter() - began)
 
@@ -158,20 +179,21 @@ class Trainer:
         self._checkpoints.keep_only({epoch.epoch, best_epoch(self.epochs)})
 
     def finish(self) -> Run:
-        """The finished or failed run, the model left with the weights of its best epoch. Not yet in the ledger."""
+        """The run as it is, the model left with the weights of its best epoch. Not yet in the ledger."""
         best = best_epoch(self.epochs)
         proof = self._seal.compare(self._model.module, self._optimizer)
         self._checkpoints.load(best, self._model.module)
         spared, self._evaluating.total = self._spared_flops, 0
-        train_fit = self._fit_on_sample()
+        # Of a run that is paused nobody asks whether it over-fits yet, and asking costs a pass.
+        train_fit = self._fit_on_sample() if self.ended else None
         return Run(
             id=self.run,
             candidate=self.candidate,
             seed=self.seed,
-            status="finished" if _is_sound(self.epochs[-1]) else "failed",
+            status="failed" if not _is_sound(self.epochs[-1]) else "finished" if self.ended else "paused",
             epochs=tuple(self.epochs),
             best_epoch=best,
-            ended=self.ended or "stopped",
+            ended=self.ended or f"stopped after {self.epochs[-1].epoch} of {self._recipe.epochs} epochs",
             train_fit=train_fit,
             proof=proof,
             seconds_s=sum(epoch.seconds_s for epoch in self.epochs),
@@ -182,14 +204,17 @@ class Trainer:
             spared_evaluate_flops=sum(e.spared_evaluate_flops for e in self.epochs) + self._spared_flops - spared,
         )
 
-    def _update(self, batch: Batch, truth_B: torch.Tensor) -> tuple[float, int]:
-        logits_BC = self._model.logits(batch)
-        loss = functional.cross_entropy(logits_BC, truth_B)
-        torch.autograd.backward(loss)
-        clip_grad_norm_([p for g in self._optimizer.param_groups for p in g["params"]], self._recipe.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach()), int((logits_BC.argmax(dim=1) == truth_B).sum())
+    @property
+    def notes(self) -> list[str]:
+        """What happened on the way that a user wants to know."""
+        return self._update.notes
+
+    def _counted(self, rows: Rows, batch: Batch, truth_B: torch.Tensor, captured: Captured | None) -> tuple[float, int]:
+        """One step of the optimizer, its FLOPs counted."""
+        update, shape = partial(self._update, batch, truth_B), (self._update.parts, shape_of(batch))
+        if self._replaying is None:
+            return self._training.count(shape, update)
+        return self._replaying.count(self._training, shape, rows, batch, update, captured)
 
     @property
     def _spared_flops(self) -> int:
@@ -225,8 +250,8 @@ class _Sums:
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> int:
-    """The epoch with the lowest stop loss; one whose loss is not finite is never better."""
-    losses = [epoch.stop_loss if epoch.stop_loss is not None else float("inf") for epoch in epochs]
+    """The epoch with the lowest stop loss; one whose loss is not finite, in training either, is never better."""
+    losses = [e.stop_loss if e.stop_loss is not None and _is_sound(e) else float("inf") for e in epochs]
     return epochs[int(np.argmin(losses))].epoch
 
 

@@ -22,6 +22,7 @@ from frostline.core.records.happened import (
     ReplaySummary,
     Result,
     Run,
+    Standing,
 )
 from frostline.core.records.measured import ClassMeasures, Comparison, Confusion, Difference, Estimate, Measures
 from frostline.core.records.study import StudyRecord
@@ -60,6 +61,7 @@ __all__ = [
     "Severity",
     "SplitName",
     "SplitSummary",
+    "Standing",
     "StudyRecord",
     "Task",
     "Verdict",

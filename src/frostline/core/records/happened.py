@@ -19,6 +19,10 @@ class Candidate(Record):
     freeze_depth: int
     trainable_parameters: int
     total_parameters: int
+    learning_rate: float | None = None
+    """Peak rate of the backbone."""
+    spared: Literal["", "norms", "biases"] = ""
+    """Parameters inside the frozen blocks that train all the same."""
 
     @property
     def trainable_share(self) -> float:
@@ -78,14 +82,15 @@ class Run(Record):
     id: str
     candidate: str
     seed: int
-    status: Literal["finished", "failed"]
+    status: Literal["finished", "failed", "paused"]
+    """Paused: given up in the race before its last epoch."""
     epochs: tuple[Epoch, ...]
     best_epoch: int
     """Epoch with the lowest stop loss, whose weights were restored. 0 is the model before training."""
     ended: str
     """Why training ended, in words."""
     train_fit: Fit | None
-    """On a fixed sample of the train split, at most as large as the stop split."""
+    """On a fixed sample of the train split, at most as large as the stop split; None when paused."""
     proof: Proof
     seconds_s: float
     train_flops: int
@@ -153,6 +158,20 @@ class Choice(Record):
     reason: str
 
 
+class Standing(Record):
+    """What the race decided about one candidate at one rung."""
+
+    candidate: str
+    rung: int | None
+    """0 is the search for the learning rate; None where no rung was at stake."""
+    epochs: int
+    """Done by then."""
+    loss: float | None
+    """On the select split; None when it has none to show."""
+    decision: Literal["kept", "pruned", "failed", "skipped", "finished"]
+    reason: str
+
+
 class Opening(Record):
     """One reading of the sealed test labels."""
 
@@ -197,11 +216,15 @@ class ReplaySummary(Record):
 
 class Cost(Record):
     search_flops: int
-    """Everything measured in this study: probes, capture, training, evaluation."""
+    """Everything measured in this study up to the trained winner: probes, capture, training, evaluation."""
+    budget_flops: int | None = None
+    """What the search was allowed; None when every candidate was trained to its end."""
+    judge_flops: int = 0
+    """Answers on the test split, which ordinary training needs as well: not part of the search."""
     full_finetune_flops: int
-    """Training and evaluating the candidate that freezes nothing."""
+    """Training and evaluating the candidate that freezes nothing; predicted where it was not trained to its end."""
     sweep_flops: int
-    """Training and evaluating every candidate the ordinary way, nothing replayed."""
+    """Training and evaluating every candidate to its end the ordinary way, nothing replayed; predicted likewise."""
     bound_flops: int
     """Lower bound of the sweep (design, section 8)."""
     seconds_s: float

@@ -18,6 +18,7 @@ from frostline.core.records.happened import (
     ReplaySummary,
     Result,
     Run,
+    Standing,
 )
 from frostline.core.records.measured import Comparison
 
@@ -38,13 +39,15 @@ class StudyRecord(Record):
     """In execution order."""
     candidates: tuple[Candidate, ...]
     runs: tuple[Run, ...]
-    """One per candidate, in the order of `candidates`."""
+    """One per candidate that was trained, in the order of `candidates`."""
     select: tuple[Result, ...]
     """Every candidate and baseline on the select split."""
     probes: tuple[Probe, ...]
     """On the select split, by depth."""
     head_rates: tuple[HeadRate, ...] = ()
     """Learning rates of the head that were tried; empty when it does not start from a fitted probe."""
+    race: tuple[Standing, ...] = ()
+    """Every decision of the race, in order; empty when every candidate was trained to its end."""
     choice: Choice
     reference: str | None
     """Candidate that freezes nothing, when it was trained and did not fail."""
@@ -64,6 +67,9 @@ class StudyRecord(Record):
 
     def candidate(self, id: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.id == id)
+
+    def was_trained(self, candidate: str) -> bool:
+        return any(run.candidate == candidate for run in self.runs)
 
     def run_of(self, candidate: str) -> Run:
         return next(run for run in self.runs if run.candidate == candidate)

@@ -1,0 +1,43 @@
+"""The race: who was trained how far, who was given up when, and why."""
+
+from __future__ import annotations
+
+from frostline.core.records import Standing, StudyRecord
+from frostline.report import words
+from frostline.report.parts import Mark, Row, Table
+
+_MARKS: dict[str, Mark] = {"finished": "chosen", "kept": "good", "failed": "bad"}
+
+
+def race_table(study: StudyRecord) -> Table | None:
+    """One row for each decision, in order; None when every candidate was trained to its end."""
+    if not study.race:
+        return None
+    return Table(
+        caption="The race, decision by decision",
+        columns=("Rung", "Candidate", "Epochs", "Loss on select", "Decision", "Why"),
+        align="llrrll",
+        rows=tuple(_row(standing) for standing in study.race),
+        note="Candidates are trained equally far and compared on the same examples; the half with the higher loss is "
+        "given up. Rung 0 looks for the learning rate. Losses before the last rung are those of unfinished runs.",
+    )
+
+
+def race_sentence(study: StudyRecord) -> str:
+    """What the race cost; empty when there was none."""
+    cost = study.cost
+    if not study.race or cost.budget_flops is None:
+        return ""
+    full = words.share(cost.search_flops, cost.full_finetune_flops)
+    allowed = words.share(cost.budget_flops, cost.full_finetune_flops)
+    return (
+        f"The search and the winner's training took {full} of one ordinary full fine-tune; {allowed} were allowed. "
+        f"{len(study.runs)} candidates were begun, one was trained to the end."
+    )
+
+
+def _row(standing: Standing) -> Row:
+    rung = {None: "end", 0: "learning rate"}.get(standing.rung, f"{standing.rung}")
+    loss = "" if standing.loss is None else f"{standing.loss:.4f}"
+    cells = (rung, standing.candidate, str(standing.epochs), loss, standing.decision, standing.reason)
+    return Row(cells, _MARKS.get(standing.decision, ""))

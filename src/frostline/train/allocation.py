@@ -1,0 +1,246 @@
+"""Where the budget goes: which candidates are trained how far, which are given up, which one is finished.
+
+Knows candidates by name, price and the losses they show; how they are trained is their business. Everything
+it decides follows from those, so a study that is resumed decides the same again.
+
+Shape letters: N examples of the select split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frostline.core.records import Standing
+
+Losses = NDArray[np.float64]
+
+STARTERS = 4
+"""Plans that are tried first, spread over all: with more, each gets too little."""
+
+RESERVE = 0.6
+"""Share of the epochs that the leader must still be able to reach, whatever else is tried."""
+
+
+class Runners(Protocol):
+    """The candidates, and what can be asked of them."""
+
+    def price(self, candidate: str, epochs: int) -> int:
+        """FLOPs of training it up to so many epochs from where it is, and of asking it for the select split."""
+
+    def advance(self, candidate: str, epochs: int, last: int) -> Losses | None:
+        """Train it until so many epochs are done, of `last` in all; its losses (N,). None when it failed."""
+
+
+@dataclass(slots=True)
+class Halving:
+    """Successive halving over a few spread candidates, refined around the leader.
+
+    Args:
+        runners: Train and answer.
+        order: All candidates, from the one that trains most to the one that trains least.
+        epochs: Of one whole run.
+        budget_flops: Of all that is trained here.
+        told: Called with every decision, when it falls.
+
+    Source of the halving: Jamieson, Talwalkar (2016), Non-stochastic best arm identification and hyperparameter
+        optimization, AISTATS.
+    """
+
+    runners: Runners
+    order: Sequence[str]
+    epochs: int
+    budget_flops: int
+    told: Callable[[Standing], None] = lambda standing: None
+    spent_flops: int = 0
+    standings: list[Standing] = field(default_factory=list)
+    tied: list[str] = field(default_factory=list)
+    """Within the paired noise of the leader when one was chosen to be finished."""
+    _losses: dict[str, Losses] = field(default_factory=dict)
+    """Of the candidates that have not failed, where they are now."""
+    _done: dict[str, int] = field(default_factory=dict)
+
+    def find_rate(self, variants: Sequence[str]) -> str | None:
+        """Train each variant of one plan up to the first rung; the one with the lowest loss, None when all failed."""
+        until = _rungs(self.epochs)[0]
+        for variant in variants:
+            if self._affords(variant, until):
+                self._advance(variant, until)
+        tried = [variant for variant in variants if variant in self._losses]
+        if not tried:
+            return None
+        best = min(tried, key=self._mean)
+        for variant in tried:
+            if variant != best:
+                self._tell(variant, "pruned", f"{best} has a lower loss after as many updates", rung=0)
+                del self._losses[variant]
+        self._tell(best, "kept", "its learning rate is carried over to every other plan", rung=0)
+        return best
+
+    def run(self, started: str | None = None) -> str | None:
+        """Race to the end. The candidate that was finished; None when every one failed.
+
+        Args:
+            started: A candidate that `find_rate` has trained already.
+        """
+        order = [*self.order]
+        first = spread(order, STARTERS)
+        if started is not None and started not in first:
+            first = [*first[:-1], started] if len(first) == STARTERS else [*first, started]
+        for number, until in enumerate(_rungs(self.epochs), start=1):
+            # Those that train least first: what the others may cost depends on who leads by then.
+            entrants = [*reversed(first)] if number == 1 else self._alive()
+            self._rung(entrants, until)
+            if number == 1:
+                self._rung(self._neighbours(order), until)
+            self._halve(number)
+        return self._finish()
+
+    # ------------------------------------------------------------ one rung
+
+    def _rung(self, entrants: Sequence[str], until: int) -> None:
+        for candidate in entrants:
+            if self._done.get(candidate, 0) >= until:
+                continue
+            if self._affords(candidate, until):
+                self._advance(candidate, until)
+            elif candidate not in self._losses:
+                self._tell(candidate, "skipped", "the budget has no room for it beside finishing the leader")
+
+    def _neighbours(self, order: Sequence[str]) -> list[str]:
+        """Untried plans halfway from the leader to the tried plans beside it."""
+        tried = [order.index(candidate) for candidate in self._losses if candidate in order]
+        leader = self._leader() if tried else ""
+        if leader not in order:
+            return []
+        at = order.index(leader)
+        beside = [max((t for t in tried if t < at), default=-1), min((t for t in tried if t > at), default=len(order))]
+        halfway = {(at + other) // 2 for other in beside}
+        return [order[n] for n in sorted(halfway) if 0 <= n < len(order) and n not in tried]
+
+    def _halve(self, number: int) -> None:
+        ranked = sorted(self._alive(), key=self._mean)
+        kept = ranked[: max(1, -(-len(ranked) // 2))]
+        for candidate in ranked:
+            if candidate in kept:
+                self._tell(candidate, "kept", f"{_place(ranked, candidate)} of {len(ranked)}", rung=number)
+            else:
+                gap, error = self._gap(ranked[0], candidate)
+                reason = f"its loss is {gap:.4f} ± {error:.4f} above that of {ranked[0]} on the same examples"
+                self._tell(candidate, "pruned", reason, rung=number)
+                del self._losses[candidate]
+
+    def _finish(self) -> str | None:
+        """Train the cheapest of those that cannot be told from the leader to its end, or as far as the budget goes."""
+        while self._alive():
+            leader = self._leader()
+            self.tied = tied = [c for c in self._alive() if self._is_tied(leader, c)]
+            chosen = min(tied, key=lambda candidate: (self.runners.price(candidate, self.epochs), candidate))
+            done = self._done[chosen]
+            last = max(
+                (n for n in range(done, self.epochs + 1) if self._has(self.runners.price(chosen, n))), default=done
+            )
+            if last == done or self._advance(chosen, last, last):
+                others = ", ".join(c for c in tied if c != chosen)
+                why = f"the cheapest of those tied: {others}" if others else "no other is within the paired noise"
+                short = f"; the budget ended after {last} of {self.epochs} epochs" if last < self.epochs else ""
+                self._tell(chosen, "finished", f"{why}{short}")
+                return chosen
+        return None
+
+    # ------------------------------------------------------------ what it knows
+
+    def _advance(self, candidate: str, until: int, last: int | None = None) -> bool:
+        self.spent_flops += self.runners.price(candidate, until)
+        losses = self.runners.advance(candidate, until, last or self.epochs)
+        self._done[candidate] = until
+        if losses is None:
+            self._losses.pop(candidate, None)
+            self._tell(candidate, "failed", "its loss was no longer finite")
+            return False
+        self._losses[candidate] = losses
+        return True
+
+    def _has(self, flops: int) -> bool:
+        return self.spent_flops + flops <= self.budget_flops
+
+    def _affords(self, candidate: str, until: int) -> bool:
+        """Whether the leader can still be finished afterwards. The very first one is always trained."""
+        if not self._losses:
+            return True
+        leader = self._leader()
+        wanted = max(self._done[leader], round(RESERVE * self.epochs))
+        return self._has(self.runners.price(candidate, until) + self.runners.price(leader, wanted))
+
+    def _alive(self) -> list[str]:
+        return list(self._losses)
+
+    def _leader(self) -> str:
+        return min(self._losses, key=self._mean)
+
+    def _mean(self, candidate: str) -> float:
+        return float(self._losses[candidate].mean())
+
+    def _gap(self, leader: str, candidate: str) -> tuple[float, float]:
+        """Mean paired difference of the losses and its standard error."""
+        difference_N = self._losses[candidate] - self._losses[leader]
+        return float(difference_N.mean()), float(difference_N.std(ddof=1) / np.sqrt(len(difference_N)))
+
+    def _is_tied(self, leader: str, candidate: str) -> bool:
+        gap, error = self._gap(leader, candidate)
+        return gap <= error
+
+    def _tell(self, candidate: str, decision: str, reason: str, rung: int | None = None) -> None:
+        standing = Standing.model_validate(
+            {
+                "candidate": candidate,
+                "rung": rung,
+                "epochs": self._done.get(candidate, 0),
+                "loss": self._mean(candidate) if candidate in self._losses else None,
+                "decision": decision,
+                "reason": reason,
+            }
+        )
+        self.standings.append(standing)
+        self.told(standing)
+
+
+def _rungs(epochs: int) -> list[int]:
+    """Epochs after which half of the candidates are given up.
+
+    The first is not earlier than a quarter of the run: while a fitted head and a rising learning rate jolt the
+    backbone, the plans that train least, at the slowest rate, look best (`docs/log.md`).
+
+    >>> [_rungs(epochs) for epochs in (1, 2, 5, 8, 10)]
+    [[1], [1], [2], [2, 3], [3, 4]]
+    """
+    return sorted({-(-epochs // 4), max(1, round(0.4 * epochs))})
+
+
+def spread(order: Sequence[str], most: int) -> list[str]:
+    """Some of a sequence, both ends among them.
+
+    >>> spread("abcdefg", 4)
+    ['a', 'c', 'e', 'g']
+    """
+    if len(order) <= most:
+        return list(order)
+    return [order[round(n * (len(order) - 1) / (most - 1))] for n in range(most)]
+
+
+def _place(ranked: Sequence[str], candidate: str) -> str:
+    place = ranked.index(candidate) + 1
+    return {1: "lowest loss", 2: "second lowest loss", 3: "third lowest loss"}.get(place, f"{place}th lowest loss")
+
+
+def ordered(plans: Mapping[str, Sequence[str]]) -> list[str]:
+    """Candidates by how little they freeze; for plans of equal length, by name.
+
+    >>> ordered({"depth-2": ["a", "b"], "full": [], "depth-1": ["a"]})
+    ['full', 'depth-1', 'depth-2']
+    """
+    return sorted(plans, key=lambda id: (len(plans[id]), id))

@@ -1,0 +1,143 @@
+"""A study's candidates raced within a budget: prices, pauses, and what they answer at every rung.
+
+Every decision follows from prices, which are predicted, and from losses, which are acknowledged: a study that was
+killed decides the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from frostline.core.records import Run, Standing
+from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.allocation import STARTERS, Halving, Losses, ordered, spread
+from frostline.train.price import Prices
+from frostline.train.race import Race, Start
+
+RATES = (1 / 3, 1.0, 3.0)
+"""Learning rates that are tried, as multiples of the model's default."""
+
+HELD_BACK = 0.08
+"""Share of the budget that is not given out: verifying replay and the fit on the train split are not predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raced:
+    """What came of a race."""
+
+    runs: dict[str, Run]
+    """Of every candidate that was trained, in the order in which they began."""
+    finished: str | None
+    """The winner; None when all failed."""
+    tied: tuple[str, ...]
+    """Candidates within the paired noise of the leader when the winner was chosen, the winner among them."""
+    standings: tuple[Standing, ...]
+
+
+@dataclass(slots=True)
+class Entrants:
+    """The candidates as `allocation` sees them.
+
+    Args:
+        race: Trains them.
+        start: From which all begin.
+        prices: Of one epoch, by plan.
+    """
+
+    race: Race
+    start: Start
+    prices: Prices
+    runs: dict[str, Run] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+    """Epochs that the race has asked for."""
+
+    def price(self, candidate: str, epochs: int) -> int:
+        plan, replayed = self.race.plans[candidate], self._is_replayed(candidate)
+        more = epochs - self.done.get(candidate, 0)
+        if more <= 0:
+            return 0
+        of_one = self.prices.epoch_flops(plan, self.race.blocks, replayed=replayed)
+        return more * of_one + self.prices.asking_flops(plan, self.race.blocks, replayed=replayed)
+
+    def advance(self, candidate: str, epochs: int, last: int) -> Losses | None:
+        # What was answered at a rung before the study was killed decides again, whatever the run has become since.
+        known = self.race.losses_at(candidate, epochs)
+        run = self.race.known_run(candidate)
+        if run is None:
+            # The last leg goes to the end: there is nothing to pause for.
+            until = None if epochs == last else epochs
+            run = self.race.train(candidate, self.start, until=until, last=last if epochs == last else None)
+        self.runs[candidate], self.done[candidate] = run, epochs
+        if known is not None:
+            return known
+        return None if run.status == "failed" else self.race.losses_of(run)
+
+    def _is_replayed(self, candidate: str) -> bool:
+        activations = self.race.activations
+        return activations is not None and activations.replaying(candidate.partition("@")[0]) is not None
+
+
+def starters(plans: dict[str, FreezePlan]) -> tuple[str, ...]:
+    """Candidates that a race begins with: the only ones for which it pays to capture in the first pass."""
+    order = _order(plans)
+    return tuple(dict.fromkeys([*spread(order, STARTERS), *_cheap(plans, order)[:1]]))
+
+
+def prices_of(race: Race, start: Start) -> Prices:
+    """Prices of a study's plans, from what its start has measured."""
+    rows = race.data.rows
+    return Prices(
+        forward_flops=start.forward_flops,
+        step_over_forward=start.step_over_forward,
+        evaluated_share=len(rows["stop"]) / len(rows["train"]),
+        select_share=len(rows["select"]) / len(rows["train"]),
+    )
+
+
+def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
+    """Find the learning rate where it is cheap, then race the plans, within the budget.
+
+    Args:
+        budget_flops: Of the whole search; what the start has cost already counts.
+    """
+    entrants = Entrants(race, start, prices_of(race, start))
+    order = _order(race.plans)
+    halving = Halving(entrants, order, race.recipe.epochs, budget_flops, told=lambda s: race.progress.say(_said(s)))
+    halving.spent_flops = start.flops + start.prepare_flops
+    started = _find_rate(race, halving, order) if race.recipe.learning_rate is None else None
+    finished = halving.run(started)
+    return Raced(entrants.runs, finished, tuple(halving.tied), tuple(halving.standings))
+
+
+def _find_rate(race: Race, halving: Halving, order: Sequence[str]) -> str | None:
+    """The best variant of the cheapest plan that trains more than the head; every other plan gets its rate."""
+    cheap = _cheap(race.plans, order)
+    if not cheap:
+        return None
+    variants = []
+    for factor in RATES:
+        rate = factor * race.model.learning_rate
+        variants.append(f"{cheap[0]}@{rate:.1e}")
+        race.plans[variants[-1]], race.rates[variants[-1]] = race.plans[cheap[0]], rate
+    best = halving.find_rate(variants)
+    if best is None:
+        return None
+    race.rates.update(dict.fromkeys(order, race.rates[best]))
+    # It stands for its plan from now on.
+    halving.order = [best if candidate == cheap[0] else candidate for candidate in order]
+    return best
+
+
+def _order(plans: dict[str, FreezePlan]) -> list[str]:
+    return ordered({id: plan.frozen_in_order for id, plan in plans.items() if "@" not in id})
+
+
+def _cheap(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:
+    """Candidates that train more than the last block, the one that trains least first."""
+    return [id for id in reversed(order) if len(plans[id].blocks) - len(plans[id].frozen) > 1]
+
+
+def _said(standing: Standing) -> str:
+    loss = "" if standing.loss is None else f", loss {standing.loss:.4f} on the select split"
+    return f"{standing.candidate} {standing.decision} after {standing.epochs} epochs{loss}: {standing.reason}"

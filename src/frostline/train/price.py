@@ -1,0 +1,70 @@
+"""What training a freeze plan will cost, in FLOPs, before anything of it is trained.
+
+Shares of the forward pass are those of the blocks, measured on two examples; one full step over one forward pass is
+measured on a sample of the train split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from frostline.core.records import Block, Record
+from frostline.plan.freeze_plan import FreezePlan
+
+
+class Prices(Record):
+    """What one epoch costs, by plan.
+
+    >>> blocks = [Block(name=n, path=n, parameters=9, forward_flops=50) for n in ("stem", "layer")]
+    >>> prices = Prices(forward_flops=600, step_over_forward=3.0, evaluated_share=0.5, select_share=0.0)
+    >>> prices.epoch_flops(FreezePlan(blocks=("stem", "layer")), blocks, replayed=False)
+    2100
+    >>> prices.epoch_flops(FreezePlan(blocks=("stem", "layer"), frozen=frozenset({"stem"})), blocks, replayed=True)
+    850
+    """
+
+    forward_flops: int = Field(ge=0)
+    """One forward pass over the train split."""
+    step_over_forward: float = Field(gt=0)
+    """Forward and backward pass of full fine-tuning over the forward pass."""
+    evaluated_share: float
+    """Examples of the stop split over those of the train split: evaluated after every epoch."""
+    select_share: float
+    """The same of the select split: asked at every rung."""
+
+    def full_flops(self, epochs: int) -> int:
+        """One ordinary full fine-tune."""
+        return round(epochs * self.forward_flops * (self.step_over_forward + self.evaluated_share))
+
+    def epoch_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> int:
+        """Training on the train split once and evaluating the stop split.
+
+        The backward pass costs the weights of trainable blocks, and the inputs of what stands behind the first of
+        them (design, section 8). Full fine-tuning costs what was measured; other plans in proportion.
+        """
+        shares = _shares(blocks)
+        trained = [block.name for block in blocks if block.name not in plan.frozen or plan.spared]
+        forward = _behind(plan.freeze_depth, shares) if replayed else 1.0
+        backward = sum(shares[name] for name in trained)
+        first = next((n for n, block in enumerate(blocks) if block.name in trained), len(blocks))
+        backward += _behind(first + 1, shares)
+        whole = 1.0 + _behind(1, shares)
+        scale = (self.step_over_forward - 1) / whole if whole else 1.0
+        return round(self.forward_flops * (forward * (1 + self.evaluated_share) + backward * scale))
+
+    def asking_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> int:
+        """Asking for the select split."""
+        behind = _behind(plan.freeze_depth, _shares(blocks)) if replayed else 1.0
+        return round(self.forward_flops * self.select_share * behind)
+
+
+def _shares(blocks: Sequence[Block]) -> Mapping[str, float]:
+    total = sum(block.forward_flops for block in blocks) or 1
+    return {block.name: block.forward_flops / total for block in blocks}
+
+
+def _behind(depth: int, shares: Mapping[str, float]) -> float:
+    """Share of the forward pass that stands behind the first `depth` blocks."""
+    return sum(list(shares.values())[depth:])

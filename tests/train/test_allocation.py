@@ -1,0 +1,145 @@
+"""Claims about the race: what it may spend, whom it drops and why, and that it decides the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frostline.train.allocation import Halving, Losses, ordered
+
+ORDER = ("full", "depth-1", "depth-2", "depth-3", "depth-4", "depth-5")
+NOISE_N = np.random.default_rng(0).normal(scale=0.02, size=200)
+
+
+@dataclass
+class Curves:
+    """Candidates whose losses are written down: `final + gap / epochs`, the same noise for all."""
+
+    final: Mapping[str, float]
+    costs: Mapping[str, int]
+    failing: Sequence[str] = ()
+    slow: float = 0.3
+    done: dict[str, int] = field(default_factory=dict)
+    spent: int = 0
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    def price(self, candidate: str, epochs: int) -> int:
+        return max(0, epochs - self.done.get(candidate, 0)) * self.costs[candidate]
+
+    def advance(self, candidate: str, epochs: int, last: int) -> Losses | None:
+        self.spent += self.price(candidate, epochs)
+        self.done[candidate] = epochs
+        self.asked.append((candidate, epochs))
+        if candidate in self.failing:
+            return None
+        own_N = np.random.default_rng(sum(map(ord, candidate))).permutation(NOISE_N)
+        return self.final[candidate] + self.slow / epochs + own_N
+
+
+def raced(curves: Curves, budget: int, epochs: int = 8, order: Sequence[str] = ORDER) -> tuple[str | None, Halving]:
+    halving = Halving(curves, order, epochs, budget)
+    return halving.run(), halving
+
+
+COSTS = {"full": 100, "depth-1": 90, "depth-2": 70, "depth-3": 50, "depth-4": 30, "depth-5": 5}
+ALIKE = dict.fromkeys(ORDER, 0.5)
+
+
+def test_the_best_by_far_is_found_and_finished() -> None:
+    """A plan that is better at every rung wins, and is trained to its last epoch."""
+    curves = Curves(ALIKE | {"depth-2": 0.2}, COSTS)
+    winner, halving = raced(curves, budget=1600)
+
+    assert winner == "depth-2"
+    assert curves.done[winner] == 8
+    assert halving.standings[-1].decision == "finished"
+
+
+def test_a_plan_between_the_first_ones_is_found_by_refinement() -> None:
+    """The best plan is not among the first four: it joins as a neighbour of the leader, and wins."""
+    first = {"full", "depth-2", "depth-3", "depth-5"}
+    curves = Curves(ALIKE | {"depth-3": 0.4, "depth-4": 0.2}, COSTS)
+    winner, _ = raced(curves, budget=2000)
+
+    assert "depth-4" not in first
+    assert winner == "depth-4"
+
+
+def test_of_equals_the_cheapest_is_finished_and_the_ties_are_named() -> None:
+    """What cannot be told from the leader on the same examples is decided by cost."""
+    curves = Curves(ALIKE, COSTS)
+    winner, halving = raced(curves, budget=4000)
+
+    assert winner is not None
+    assert set(halving.tied) > {winner}
+    assert COSTS[winner] == min(COSTS[id] for id in halving.tied)
+    assert all(id in halving.standings[-1].reason for id in halving.tied if id != winner)
+
+
+@given(
+    final=st.lists(st.floats(0.1, 2), min_size=6, max_size=6),
+    costs=st.lists(st.integers(1, 100), min_size=6, max_size=6),
+    budget=st.integers(1, 2000),
+    epochs=st.integers(1, 12),
+)
+def test_the_budget_is_kept(final: list[float], costs: list[int], budget: int, epochs: int) -> None:
+    """Whatever the losses and prices, no more is spent than allowed, but for the first leg that any answer needs."""
+    curves = Curves(dict(zip(ORDER, final, strict=True)), dict(zip(ORDER, costs, strict=True)))
+    winner, halving = raced(curves, budget, epochs)
+
+    candidate, until = curves.asked[0]
+    first = curves.costs[candidate] * until
+    assert curves.spent == halving.spent_flops
+    assert curves.spent <= max(budget, first)
+    assert winner is not None
+
+
+@given(seed=st.integers(0, 20), budget=st.integers(300, 2000))
+def test_the_same_losses_decide_the_same(seed: int, budget: int) -> None:
+    """Two races over the same curves agree in every decision: a study that goes on ends as it would have."""
+    generator = np.random.default_rng(seed)
+    final = {id: float(generator.uniform(0.1, 1)) for id in ORDER}
+    (one, first), (other, second) = (raced(Curves(final, COSTS), budget) for _ in range(2))
+
+    assert one == other
+    assert first.standings == second.standings
+
+
+def test_every_candidate_is_accounted_for() -> None:
+    """Whoever was trained is kept, pruned, failed or finished in the end, with a reason."""
+    curves = Curves({id: 0.2 + 0.1 * n for n, id in enumerate(ORDER)}, COSTS, failing=("depth-3",))
+    _, halving = raced(curves, budget=1600)
+
+    last = {standing.candidate: standing for standing in halving.standings}
+    assert set(curves.done) <= set(last)
+    assert last["depth-3"].decision == "failed"
+    assert all(standing.reason for standing in halving.standings)
+
+
+def test_when_all_fail_nobody_wins() -> None:
+    """A race of failures has no winner, and says of each that it failed."""
+    winner, halving = raced(Curves(ALIKE, COSTS, failing=ORDER), budget=1600)
+
+    assert winner is None
+    assert {standing.decision for standing in halving.standings} == {"failed"}
+
+
+def test_the_learning_rate_with_the_lowest_loss_goes_on() -> None:
+    """Three variants of one plan are tried equally far; the others are given up for a reason."""
+    variants = {"depth-4@1": 0.9, "depth-4@3": 0.3, "depth-4@9": 2.0}
+    curves = Curves(ALIKE | variants, COSTS | dict.fromkeys(variants, 30))
+    halving = Halving(curves, ORDER, 8, 1600)
+
+    assert halving.find_rate(list(variants)) == "depth-4@3"
+    assert [s.candidate for s in halving.standings if s.decision == "pruned"] == ["depth-4@1", "depth-4@9"]
+
+
+@pytest.mark.parametrize(("frozen", "order"), [({"b": ["x"], "a": [], "c": ["x", "y"]}, ["a", "b", "c"])])
+def test_candidates_stand_in_order_of_what_they_freeze(frozen: dict[str, list[str]], order: list[str]) -> None:
+    """Neighbours in the order are neighbours in what they train: refinement means that."""
+    assert ordered(frozen) == order
