@@ -24,6 +24,7 @@ from frostline.core.predictions import Predictions
 from frostline.core.progress import Progress, Silent
 from frostline.core.records import (
     Candidate,
+    CheapScore,
     Choice,
     Comparison,
     Cost,
@@ -43,6 +44,7 @@ from frostline.judge.verdict import judge_study
 from frostline.measure.choose import choose
 from frostline.measure.compare import compare
 from frostline.measure.measures import measure
+from frostline.measure.ranks import at_random, last_blocks_first, rank_correlation
 from frostline.models.sources import load_model
 from frostline.models.task_model import TaskModel
 from frostline.plan import propose
@@ -61,6 +63,7 @@ from frostline.train.evaluate import on_device
 from frostline.train.inputs import make_inputs
 from frostline.train.race import Probabilities, Race, Start
 from frostline.train.recipe import Keeping, Recipe
+from frostline.train.scores import plan_score
 
 
 def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
@@ -94,6 +97,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     race.restore(runs[chosen])
     save_chosen(folder.chosen_weights, race.model.module)
     sentences = {b.name: b.sentence for b in baselines}
+    probes = _probe_records(race, start, select_labels)
     clean = ~race.data.overlap_test
     return StudyRecord(
         name=folder.path.name,
@@ -106,8 +110,9 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         candidates=tuple(_candidate(race, id) for id in race.plans if raced is None or id in runs),
         runs=tuple(runs.values()),
         select=_results(race, select, "select", sentences),
-        probes=_probe_records(race, start, select_labels),
+        probes=probes,
         head_rates=start.head_rates,
+        evidence=_evidence(race, start, probes, _equally_far(raced, select, race.plans)),
         race=() if raced is None else raced.standings,
         choice=choice,
         reference=reference,
@@ -279,6 +284,43 @@ def _probe_records(race: Race, start: Start, labels: NDArray[np.int64]) -> tuple
             regularisation=strength,
         )
         for depth, strength in start.probe_strengths.items()
+    )
+
+
+def _equally_far(
+    raced: Raced | None, select: Mapping[str, Predictions], plans: Mapping[str, FreezePlan]
+) -> dict[str, float]:
+    """Loss on the select split, by plan: at the first rung of a race, else at the end."""
+    if raced is not None:
+        told = [s for s in raced.standings if s.rung == 1 and s.loss is not None]
+        return {s.candidate.partition("@")[0]: s.loss for s in told if s.loss is not None}
+    losses = {id: measure(predictions, "select").loss for id, predictions in select.items() if id in plans}
+    return {id: loss for id, loss in losses.items() if loss is not None}
+
+
+def _evidence(race: Race, start: Start, probes: Sequence[Probe], losses: Mapping[str, float]) -> tuple[CheapScore, ...]:
+    """What each cheap score predicted of the plans, and how that went with the losses that were measured."""
+    plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
+    probed = {probe.depth: probe.measures.metrics["f1"].value for probe in probes}
+    depths = {id: plan.freeze_depth for id, plan in plans.items()}
+    predicted: dict[str, dict[str, float]] = {
+        name: {id: plan_score(plan, by_block) for id, plan in plans.items()}
+        for name, by_block in start.block_scores.items()
+    }
+    predicted["linear probe behind the frozen blocks"] = {
+        id: value for id, depth in depths.items() if (value := probed.get(depth)) is not None
+    }
+    predicted["last blocks first"] = last_blocks_first(depths)
+    predicted["at random"] = at_random(plans, race.seed)
+    measured = {id: -loss for id, loss in losses.items()}
+    return tuple(
+        CheapScore(
+            name=name,
+            predicted=scores,
+            rank_correlation=rank_correlation(scores, measured),
+            candidates=len(scores.keys() & measured.keys()),
+        )
+        for name, scores in predicted.items()
     )
 
 

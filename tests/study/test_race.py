@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from test_study import Counter, Stops, without_clock
 
 import frostline as fl
@@ -133,3 +134,21 @@ def test_narrow_plans_go_the_whole_way(plans: str, tmp_path: Path) -> None:
     assert 0 < narrow.trainable_parameters < narrow.total_parameters
     assert result.record.run_of("biases").proof.holds
     assert not result.model().training
+
+
+def test_cheap_scores_are_told_and_compared_with_what_was_measured(
+    raced: tuple[fl.StudyResult, int], tmp_path: Path
+) -> None:
+    """Every score ranks the plans and is correlated with the measured losses, beside two rankings that know nothing."""
+    sweep = ask(tmp_path, budget=None, learning_rate=1e-2, epochs=2).run().record
+    losses = {r.name: -r.measures.loss for r in sweep.select if r.kind == "candidate" and r.measures.loss is not None}
+
+    for record in (sweep, raced[0].record):
+        names = [score.name for score in record.evidence]
+        assert {"relative gradient norm", "Fisher information", "last blocks first", "at random"} <= set(names)
+    for score in sweep.evidence:
+        common = sorted(score.predicted.keys() & losses.keys())
+        if score.rank_correlation is not None:
+            expected = spearmanr([score.predicted[id] for id in common], [losses[id] for id in common]).statistic
+            assert score.rank_correlation == pytest.approx(expected)
+    assert "how well it ranked the candidates" in render_html(sweep, judge_study(sweep, []))

@@ -36,6 +36,31 @@ def race_sentence(study: StudyRecord) -> str:
     )
 
 
+def evidence_table(study: StudyRecord) -> Table | None:
+    """How well each nearly free score ranked the candidates; None when there was none."""
+    if not study.evidence:
+        return None
+    rows = [
+        Row(
+            (
+                score.name,
+                "undefined" if score.rank_correlation is None else f"{score.rank_correlation:+.2f}",
+                str(score.candidates),
+                max(score.predicted, key=lambda id: (score.predicted[id], id), default=""),
+            )
+        )
+        for score in study.evidence
+    ]
+    return Table(
+        caption="What was known before training, and how well it ranked the candidates",
+        columns=("Score", "Rank correlation", "Candidates", "It would have chosen"),
+        align="lrrl",
+        rows=tuple(rows),
+        note="Spearman's rank correlation with the loss on the select split of candidates trained equally far: 1 is "
+        "the same order, 0 none. Of so few candidates a high value can be chance. None of these scores chooses.",
+    )
+
+
 def _row(standing: Standing) -> Row:
     rung = {None: "end", 0: "learning rate"}.get(standing.rung, f"{standing.rung}")
     loss = "" if standing.loss is None else f"{standing.loss:.4f}"

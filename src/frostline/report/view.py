@@ -8,7 +8,7 @@ from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
 from frostline.report.parts import Figure, Mark, Table
 from frostline.report.plan_view import PlanView, build_plan_view
-from frostline.report.race_view import race_sentence, race_table
+from frostline.report.race_view import evidence_table, race_sentence, race_table
 from frostline.report.replay_view import replay_sentence, replay_table, store_table
 from frostline.report.verdict_view import VerdictView, build_verdict_view
 
@@ -48,6 +48,7 @@ class ReportView:
     raced: str
     """What the race cost, in a sentence; empty without one."""
     race: Table | None
+    evidence: Table | None
     replayed: str
     """How much frozen computation was replayed, in a sentence."""
     replay: Table | None
@@ -102,6 +103,7 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         replayed=replay_sentence(study),
         raced=race_sentence(study),
         race=race_table(study),
+        evidence=evidence_table(study),
         replay=replay_table(study),
         store=store_table(study),
         proof=sections.proof_table(study),

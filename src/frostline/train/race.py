@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -63,6 +64,8 @@ class Start(Record):
     """Tried on the features before the head; empty when it was not fitted."""
     prepare_flops: int = 0
     """Spent on finding out what can be replayed."""
+    block_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By score and block: from the gradients of a sample at the pretrained weights."""
     step_over_forward: float = 3.0
     """Forward and backward pass of full fine-tuning over the forward pass, measured on a sample."""
 
@@ -216,7 +219,7 @@ class Race:
                 f"{self.model.source} answers with numbers that are not finite before any training. "
                 "Check its weights, and that its inputs are prepared as it was trained."
             )
-        ratio = score_blocks(
+        scored = score_blocks(
             self.model,
             self.blocks,
             self.inputs,
@@ -224,7 +227,7 @@ class Race:
             self.data.rows["train"],
             meter,
             most=max(16, min(128, len(self.data.rows["train"]) // 8)),
-        ).step_over_forward
+        )
         start = Start(
             before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
             probe_strengths={depth: probe.strength for depth, probe in probes.items()},
@@ -233,7 +236,8 @@ class Race:
             head_fitted=head_fitted,
             head_rates=head_rates,
             prepare_flops=self.activations.prepare_flops if self.activations else 0,
-            step_over_forward=ratio or 3.0,
+            step_over_forward=scored.step_over_forward or 3.0,
+            block_scores={name: dict(by_block) for name, by_block in scored.scores.items()},
         )
         self.ledger.note("start", start.model_dump_json())
         return start

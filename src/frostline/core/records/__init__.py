@@ -10,6 +10,7 @@ from frostline.core.records.concluded import Finding, FloorResult, Verdict
 from frostline.core.records.given import Audit, Block, DataSummary, Overlap, SplitSummary
 from frostline.core.records.happened import (
     Candidate,
+    CheapScore,
     Choice,
     Cost,
     Epoch,
@@ -32,6 +33,7 @@ __all__ = [
     "Audit",
     "Block",
     "Candidate",
+    "CheapScore",
     "Choice",
     "ClassMeasures",
     "Comparison",

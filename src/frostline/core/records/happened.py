@@ -158,6 +158,19 @@ class Choice(Record):
     reason: str
 
 
+class CheapScore(Record):
+    """What one nearly free score predicted of the candidates, and how well."""
+
+    name: str
+    """Such as "relative gradient norm"."""
+    predicted: dict[str, float]
+    """By candidate; higher is better."""
+    rank_correlation: float | None
+    """Spearman's, with the loss on the select split of candidates trained equally far; None when too few were."""
+    candidates: int
+    """Of which the correlation is."""
+
+
 class Standing(Record):
     """What the race decided about one candidate at one rung."""
 

@@ -10,6 +10,7 @@ from frostline.core.records.base import Record
 from frostline.core.records.given import Block, DataSummary
 from frostline.core.records.happened import (
     Candidate,
+    CheapScore,
     Choice,
     Cost,
     HeadRate,
@@ -46,6 +47,8 @@ class StudyRecord(Record):
     """On the select split, by depth."""
     head_rates: tuple[HeadRate, ...] = ()
     """Learning rates of the head that were tried; empty when it does not start from a fitted probe."""
+    evidence: tuple[CheapScore, ...] = ()
+    """What was known before any training, beside two rankings that know nothing."""
     race: tuple[Standing, ...] = ()
     """Every decision of the race, in order; empty when every candidate was trained to its end."""
     choice: Choice
