@@ -27,7 +27,6 @@ from frostline.core.records import (
     CheapScore,
     Choice,
     Comparison,
-    Cost,
     DataSummary,
     Probe,
     Result,
@@ -44,7 +43,7 @@ from frostline.judge.verdict import judge_study
 from frostline.measure.choose import choose
 from frostline.measure.compare import compare
 from frostline.measure.measures import measure
-from frostline.measure.ranks import at_random, last_blocks_first, rank_correlation
+from frostline.measure.ranks import at_random, compared, last_blocks_first
 from frostline.models.sources import load_model
 from frostline.models.task_model import TaskModel
 from frostline.plan import propose
@@ -57,13 +56,14 @@ from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
 from frostline.train.budgeted import Raced, prices_of, race_within, starters
 from frostline.train.checkpoint import delete_checkpoints, load_chosen_weights, save_chosen
-from frostline.train.cost import sweep_bound_flops
+from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
 from frostline.train.evaluate import on_device
 from frostline.train.inputs import make_inputs
-from frostline.train.race import Probabilities, Race, Start
+from frostline.train.race import Probabilities, Race
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.scores import plan_score
+from frostline.train.start import Start
 
 
 def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
@@ -122,7 +122,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         else _results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
         comparisons=_comparisons(choice, test, select, settings.seed),
         openings=tuple(ledger.openings()),
-        cost=_cost(race, start, runs, time.perf_counter() - began + earlier_s, budget),
+        cost=study_cost(race, start, runs, time.perf_counter() - began + earlier_s, budget),
         replay=race.activations.summary(runs) if race.activations else None,
         environment=environment(str(next(race.model.module.parameters()).device)),
     )
@@ -303,7 +303,7 @@ def _evidence(race: Race, start: Start, probes: Sequence[Probe], losses: Mapping
     plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
     probed = {probe.depth: probe.measures.metrics["f1"].value for probe in probes}
     depths = {id: plan.freeze_depth for id, plan in plans.items()}
-    predicted: dict[str, dict[str, float]] = {
+    predicted = {
         name: {id: plan_score(plan, by_block) for id, plan in plans.items()}
         for name, by_block in start.block_scores.items()
     }
@@ -312,16 +312,7 @@ def _evidence(race: Race, start: Start, probes: Sequence[Probe], losses: Mapping
     }
     predicted["last blocks first"] = last_blocks_first(depths)
     predicted["at random"] = at_random(plans, race.seed)
-    measured = {id: -loss for id, loss in losses.items()}
-    return tuple(
-        CheapScore(
-            name=name,
-            predicted=scores,
-            rank_correlation=rank_correlation(scores, measured),
-            candidates=len(scores.keys() & measured.keys()),
-        )
-        for name, scores in predicted.items()
-    )
+    return compared(predicted, losses)
 
 
 def _comparisons(
@@ -338,41 +329,6 @@ def _comparisons(
         names = (chosen, choice.best)
         made.append(compare(select[chosen], select[choice.best], names=names, split="select", seed=seed))
     return tuple(made)
-
-
-def _cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float, budget_flops: int | None) -> Cost:
-    prices, epochs = prices_of(race, start), race.recipe.epochs
-    # Candidates with the same plan share what was prepared for it.
-    prepared: dict[str, int] = {}
-    for id, run in runs.items():
-        plan = id.partition("@")[0]
-        prepared[plan] = max(prepared.get(plan, 0), run.prepare_flops)
-    spent = sum(run.train_flops + run.evaluate_flops for run in runs.values()) + sum(prepared.values())
-    ordinary = {
-        id: runs[id].ordinary_flops
-        if id in runs and runs[id].status == "finished"
-        else epochs * prices.epoch_flops(plan, race.blocks, replayed=False)
-        for id, plan in race.plans.items()
-    }
-    leading = {id: plan.freeze_depth for id, plan in race.plans.items() if _is_prefix(plan)}
-    return Cost(
-        search_flops=start.flops + spent + race.answering_flops("select") + race.passing_flops(),
-        judge_flops=race.answering_flops("test"),
-        budget_flops=budget_flops,
-        full_finetune_flops=ordinary.get(propose.FULL, 0),
-        sweep_flops=sum(ordinary.values()),
-        bound_flops=sweep_bound_flops(
-            race.blocks,
-            {depth: len(runs[id].epochs) - 1 for id, depth in leading.items() if id in runs},
-            forward_flops=start.forward_flops,
-            evaluated_share=prices.evaluated_share,
-        ),
-        seconds_s=seconds_s,
-    )
-
-
-def _is_prefix(plan: FreezePlan) -> bool:
-    return len(plan.frozen) == plan.freeze_depth
 
 
 def _start_note(start: Start) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from frostline.core.records import HeadRate
 from frostline.core.seeding import derive
 from frostline.train.head_rate import RATES, best_rate, try_head_rates
 from frostline.train.heads import train_heads
-from frostline.train.race import Race, Start
+from frostline.train.race import Race
 from frostline.train.recipe import Recipe
+from frostline.train.start import Start
 from sweeps import image_model, images, race_of
 
 # Shape letters: N examples, F features, C classes.
@@ -150,7 +151,7 @@ def test_candidates_train_with_the_rate_that_was_found(tmp_path: Path, monkeypat
     def never(*given: object, **named: object) -> None:
         raise AssertionError("the rates were tried again")
 
-    monkeypatch.setattr("frostline.train.race.try_head_rates", never)
+    monkeypatch.setattr("frostline.train.start.try_head_rates", never)
     assert started(tmp_path, monkeypatch) == (used, tried)
 
 
@@ -160,7 +161,7 @@ def test_without_a_best_rate_the_usual_one_is_used(
 ) -> None:
     """What got furthest, else the recipe's own."""
     rates = tuple(HeadRate(learning_rate=rate, best_epoch=int(rate == best), loss=0.1) for rate in RATES)
-    monkeypatch.setattr("frostline.train.race.try_head_rates", lambda *given: rates)
+    monkeypatch.setattr("frostline.train.start.try_head_rates", lambda *given: rates)
 
     assert started(tmp_path, monkeypatch) == (used, rates)
 
@@ -171,7 +172,7 @@ def test_a_head_that_is_better_than_a_probe_is_tried_at_no_rate(
     """A model that comes with a trained head keeps it, and the usual rate."""
     model, material = image_model(), images()
     assert isinstance(model.head, nn.Linear)
-    monkeypatch.setattr("frostline.train.race.Race._fit_head", lambda race, probes: False)
+    monkeypatch.setattr("frostline.train.start.Beginning._fit_head", lambda beginning, probes: False)
     with race_of(model, tmp_path, material=material, keeping=None) as race:
         start = race.start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from frostline.train.checkpoint import load_trained
 from frostline.train.inputs import plain_batches, shuffled_batches
 from frostline.train.race import Race
 from frostline.train.recipe import Keeping, Recipe
+from frostline.train.start import known_start
 from frostline.train.trainer import Trainer
 from networks import NormedCnn
 from sweeps import (
@@ -76,7 +76,7 @@ def alone(
     model.module.load_state_dict(race.beginning)
     with Ledger.at(race.folder.path / "ledger.sqlite") as ledger:
         epochs = ledger.epochs(f"{candidate}-seed-0")
-        start = replace(race, ledger=ledger)._known_start()
+        start = known_start(ledger)
     assert start is not None
     recipe = race.recipe.model_copy(update={"head_learning_rate": start.head_learning_rate})
     return train(

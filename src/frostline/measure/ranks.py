@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from scipy.stats import spearmanr
 
+from frostline.core.records import CheapScore
 from frostline.core.seeding import derive
 
 FEWEST = 3
@@ -30,6 +31,26 @@ def rank_correlation(predicted: Mapping[str, float], measured: Mapping[str, floa
     if len(common) < FEWEST or len(set(first)) < 2 or len(set(second)) < 2:
         return None
     return float(spearmanr(first, second).statistic)
+
+
+def compared(predicted: Mapping[str, Mapping[str, float]], losses: Mapping[str, float]) -> tuple[CheapScore, ...]:
+    """Each score with its rank correlation with the measured losses, lower being better.
+
+    >>> (score,) = compared({"probe": {"full": 0.1, "depth-1": 0.2, "depth-2": 0.3}},
+    ...                     {"full": 0.9, "depth-1": 0.8, "depth-2": 0.7})
+    >>> score.rank_correlation
+    1.0
+    """
+    measured = {name: -loss for name, loss in losses.items()}
+    return tuple(
+        CheapScore(
+            name=name,
+            predicted=dict(scores),
+            rank_correlation=rank_correlation(scores, measured),
+            candidates=len(scores.keys() & measured.keys()),
+        )
+        for name, scores in predicted.items()
+    )
 
 
 def last_blocks_first(depths: Mapping[str, int]) -> dict[str, float]:

@@ -13,7 +13,8 @@ from frostline.core.records import Run, Standing
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.allocation import STARTERS, Halving, Losses, ordered, spread
 from frostline.train.price import Prices
-from frostline.train.race import Race, Start
+from frostline.train.race import Race
+from frostline.train.start import Start
 
 RATES = (1 / 3, 1.0, 3.0)
 """Learning rates that are tried, as multiples of the model's default."""

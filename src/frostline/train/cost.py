@@ -1,10 +1,65 @@
-"""What a sweep over plans would cost at least (design, section 8), in FLOPs."""
+"""What a study spent, what the ordinary ways cost, and what a sweep would cost at least (design, section 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from frostline.core.records import Block
+from frostline.core.records import Block, Cost, Run
+from frostline.plan import propose
+from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.budgeted import prices_of
+from frostline.train.race import Race
+from frostline.train.start import Start
+
+
+def study_cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float, budget_flops: int | None) -> Cost:
+    """Everything a study spent, beside the ordinary ways and the lower bound.
+
+    Of a race, whose runs are paused or shortened, the ordinary ways are predicted: every plan for all epochs.
+
+    Args:
+        runs: By candidate.
+        budget_flops: Of a race; None when every candidate was trained to its end.
+    """
+    prices, epochs = prices_of(race, start), race.recipe.epochs
+    plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
+    ordinary = {
+        id: runs[id].ordinary_flops
+        if budget_flops is None
+        else epochs * prices.epoch_flops(plan, race.blocks, replayed=False)
+        for id, plan in plans.items()
+    }
+    leading = {id: plan.freeze_depth for id, plan in plans.items() if _is_prefix(plan)}
+    trained = sum(run.train_flops + run.evaluate_flops for run in runs.values()) + _prepared(race, start, runs)
+    return Cost(
+        search_flops=start.flops + trained + race.answering_flops("select") + race.passing_flops(),
+        judge_flops=race.answering_flops("test"),
+        budget_flops=budget_flops,
+        full_finetune_flops=ordinary.get(propose.FULL, 0),
+        sweep_flops=sum(ordinary.values()),
+        bound_flops=sweep_bound_flops(
+            race.blocks,
+            {depth: len(runs[id].epochs) - 1 if budget_flops is None else epochs for id, depth in leading.items()},
+            forward_flops=start.forward_flops,
+            evaluated_share=prices.evaluated_share,
+        ),
+        seconds_s=seconds_s,
+    )
+
+
+def _prepared(race: Race, start: Start, runs: Mapping[str, Run]) -> int:
+    """On finding out what can be replayed, of plans that were never trained as well; same plans share it."""
+    prepared: dict[str, int] = {}
+    for id, run in runs.items():
+        plan = id.partition("@")[0]
+        prepared[plan] = max(prepared.get(plan, 0), run.prepare_flops)
+    # A process that went on with the study has prepared less than the one that began it.
+    here = race.activations.prepare_flops if race.activations else 0
+    return max(sum(prepared.values()), here, start.prepare_flops)
+
+
+def _is_prefix(plan: FreezePlan) -> bool:
+    return len(plan.frozen) == plan.freeze_depth
 
 
 def sweep_bound_flops(

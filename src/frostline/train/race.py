@@ -1,4 +1,4 @@
-"""All candidates of a study, from one pretrained model: probed, trained one after the other, asked for answers.
+"""All candidates of a study, from one pretrained model: trained, paused, asked for answers.
 
 Whatever the ledger or the study folder already holds is read, not done again.
 
@@ -7,23 +7,19 @@ Shape letters: N examples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from frostline.core.errors import ModelError
-from frostline.core.files import write_atomically
 from frostline.core.ledger import Ledger
 from frostline.core.predictions import load_probabilities, save_probabilities
 from frostline.core.progress import Progress
-from frostline.core.records import Block, Epoch, HeadRate, Record, Run, SplitName
+from frostline.core.records import Block, Run, SplitName
 from frostline.core.study_folder import StudyFolder
 from frostline.data.sources import Dataset
 from frostline.models.task_model import TaskModel
@@ -31,48 +27,18 @@ from frostline.plan.apply import freeze, unfreeze
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.activations import Activations
 from frostline.train.checkpoint import Checkpoints
-from frostline.train.evaluate import fit, losses_of, predict
+from frostline.train.evaluate import losses_of, predict
 from frostline.train.flops import FlopsMeter
-from frostline.train.head_rate import best_rate, try_head_rates
 from frostline.train.inputs import Inputs
 from frostline.train.loop import train_candidate, train_together
-from frostline.train.probes import Features, FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
-from frostline.train.scores import score_blocks
+from frostline.train.start import Beginning, Start
 from frostline.train.trainer import Material, Trainer
 from frostline.train.update import class_weights
 
 Probabilities = NDArray[np.float64]
 Losses = NDArray[np.float64]
-
-
-class Start(Record):
-    """What is known before any training: acknowledged once, so that a resumed study begins from the same weights."""
-
-    before: Epoch
-    """Epoch 0 of every run: the pretrained model with its starting head."""
-    probe_strengths: dict[int, float]
-    """Regularisation chosen for the linear probe of every depth."""
-    forward_flops: int
-    """One forward pass over the train split."""
-    flops: int
-    """Spent on the probes' pass and on epoch 0."""
-    head_fitted: bool
-    """Whether the head starts from the probe of the last block."""
-    head_rates: tuple[HeadRate, ...] = ()
-    """Tried on the features before the head; empty when it was not fitted."""
-    prepare_flops: int = 0
-    """Spent on finding out what can be replayed."""
-    block_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """By score and block: from the gradients of a sample at the pretrained weights."""
-    step_over_forward: float = 3.0
-    """Forward and backward pass of full fine-tuning over the forward pass, measured on a sample."""
-
-    @property
-    def head_learning_rate(self) -> float:
-        """The rate that got furthest on fixed features; the recipe's when none got anywhere."""
-        return best_rate(self.head_rates) or Recipe().head_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +103,19 @@ class Race:
         self.fixed.update(name for name, p in self.model.module.named_parameters() if not p.requires_grad)
         if self.keeping is not None and any(plan.frozen for plan in self.plans.values()):
             self._activations.append(self._made_activations(self.keeping))
-        start = self._known_start() or self._new_start()
+        start = Beginning(
+            data=self.data,
+            model=self.model,
+            inputs=self.inputs,
+            blocks=self.blocks,
+            recipe=self.recipe,
+            seed=self.seed,
+            activations=self.activations,
+            replayed_splits=self._replayed_splits,
+            folder=self.folder,
+            ledger=self.ledger,
+            progress=self.progress,
+        ).start()
         self.beginning.update({name: tensor.clone() for name, tensor in self.model.module.state_dict().items()})
         return start
 
@@ -196,51 +174,6 @@ class Race:
             freeze(self.model.module, self.fixed.__contains__)
         if plan is not None:
             freeze(self.model.module, plan)
-
-    def _known_start(self) -> Start | None:
-        known = self.ledger.fact("start")
-        if known is None:
-            return None
-        start = Start.model_validate_json(known)
-        if start.head_fitted and self.model.head is not None:
-            tensors = load_file(self.folder.start_head)
-            set_head(self.model.head, tensors["weight"], tensors["bias"])
-        return start
-
-    def _new_start(self) -> Start:
-        probes, features, forward_flops, flops = self._probe()
-        head_fitted = self._fit_head(probes)
-        meter = FlopsMeter()
-        head_rates = meter.measure(lambda: self._try_head_rates(features)) if head_fitted else ()
-        stop = self.data.rows["stop"]
-        begun = fit(predict(self.model, self.inputs, stop, meter), self.data.labels[stop])
-        if begun.loss is None:
-            raise ModelError(
-                f"{self.model.source} answers with numbers that are not finite before any training. "
-                "Check its weights, and that its inputs are prepared as it was trained."
-            )
-        scored = score_blocks(
-            self.model,
-            self.blocks,
-            self.inputs,
-            self.data.labels,
-            self.data.rows["train"],
-            meter,
-            most=max(16, min(128, len(self.data.rows["train"]) // 8)),
-        )
-        start = Start(
-            before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
-            probe_strengths={depth: probe.strength for depth, probe in probes.items()},
-            forward_flops=forward_flops,
-            flops=flops + meter.total,
-            head_fitted=head_fitted,
-            head_rates=head_rates,
-            prepare_flops=self.activations.prepare_flops if self.activations else 0,
-            step_over_forward=scored.step_over_forward or 3.0,
-            block_scores={name: dict(by_block) for name, by_block in scored.scores.items()},
-        )
-        self.ledger.note("start", start.model_dump_json())
-        return start
 
     def seconds_already_trained(self) -> float:
         """What finished runs took in the process that trained them."""
@@ -415,69 +348,6 @@ class Race:
         answer = predict(model, self.inputs, self.data.rows[split], meter, replaying)
         save_probabilities(self.folder.scores(name or candidate, split), answer)
         self.ledger.note(_asked(name or candidate, split), str(meter.total))
-
-    def _probe(self) -> tuple[dict[int, FittedLogistic], dict[str, dict[int, Features]], int, int]:
-        """Probes by depth, features by split and depth, FLOPs of the train split's forward pass and of all passes."""
-        meter, flops, features = FlopsMeter(), {}, {}
-        for split in ("train", "stop", "select"):
-            before = meter.total
-            rows = self.data.rows[split]
-            self.progress.say(f"one pass of the pretrained model over the {split} split ({len(rows)} examples)")
-            features[split] = features_by_depth(
-                self.model,
-                self.blocks,
-                self.inputs,
-                rows,
-                meter,
-                self.progress,
-                self.activations.capture if self.activations and split in self._replayed_splits else None,
-                self.activations.settle if self.activations else None,
-            )
-            flops[split] = meter.total - before
-        if self.activations:
-            self.activations.finish()
-        train_labels, stop_labels = (self.data.labels[self.data.rows[s]] for s in ("train", "stop"))
-        probes = {}
-        with self.progress.step("linear probes at every depth", len(features["train"])) as step:
-            for depth in features["train"]:
-                if not np.isfinite(features["train"][depth]).all():
-                    continue
-                probes[depth] = fit_probe(features["train"][depth], train_labels, features["stop"][depth], stop_labels)
-                answer = probes[depth].probabilities(features["select"][depth])
-                save_probabilities(self.folder.scores(f"probe-{depth}", "select"), answer)
-                step.advance()
-        return probes, features, flops["train"], meter.total
-
-    def _try_head_rates(self, features: Mapping[str, Mapping[int, Features]]) -> tuple[HeadRate, ...]:
-        """All rates on the features before the head, at the price of one matrix product a step."""
-        head = self.model.head
-        splits: tuple[SplitName, ...] = ("train", "stop")
-        if head is None or head.bias is None:
-            return ()
-        fitted = head.weight.detach().cpu(), head.bias.detach().cpu()
-        return try_head_rates(
-            {split: features[split][max(features[split])] for split in splits},
-            {split: self.data.labels[self.data.rows[split]] for split in splits},
-            fitted,
-            self.recipe,
-            self.seed,
-        )
-
-    def _fit_head(self, probes: Mapping[int, FittedLogistic]) -> bool:
-        """Start the head from the last probe, unless it is already better on the stop split."""
-        if self.model.head is None or not probes:
-            return False
-        weight_CF, bias_C = head_weights(probes[max(probes)])
-        if weight_CF.shape != self.model.head.weight.shape:
-            return False
-        stop = self.data.rows["stop"]
-        own = fit(predict(self.model, self.inputs, stop, FlopsMeter()), self.data.labels[stop])
-        if own.loss is not None and own.loss <= probes[max(probes)].stop_loss:
-            return False
-        ready = {"weight": weight_CF, "bias": bias_C}
-        write_atomically(self.folder.start_head, lambda file: file.write(save(ready)))
-        set_head(self.model.head, weight_CF, bias_C)
-        return True
 
 
 def _paused(candidate: str, epochs: int) -> str:

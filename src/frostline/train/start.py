@@ -1,0 +1,190 @@
+"""Where every candidate starts: the pretrained model probed at every depth, its head fitted, its gradients scored.
+
+Whatever the ledger or the study folder already holds is read, not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+from safetensors.torch import load_file, save
+
+from frostline.core.errors import ModelError
+from frostline.core.files import write_atomically
+from frostline.core.ledger import Ledger
+from frostline.core.predictions import save_probabilities
+from frostline.core.progress import Progress
+from frostline.core.records import Block, Epoch, HeadRate, Record, SplitName
+from frostline.core.study_folder import StudyFolder
+from frostline.data.sources import Dataset
+from frostline.models.task_model import TaskModel
+from frostline.train.activations import Activations
+from frostline.train.evaluate import fit, predict
+from frostline.train.flops import FlopsMeter
+from frostline.train.head_rate import best_rate, try_head_rates
+from frostline.train.inputs import Inputs
+from frostline.train.probes import Features, FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
+from frostline.train.recipe import Recipe
+from frostline.train.scores import score_blocks
+
+
+class Start(Record):
+    """What is known before any training: acknowledged once, so that a resumed study begins from the same weights."""
+
+    before: Epoch
+    """Epoch 0 of every run: the pretrained model with its starting head."""
+    probe_strengths: dict[int, float]
+    """Regularisation chosen for the linear probe of every depth."""
+    forward_flops: int
+    """One forward pass over the train split."""
+    flops: int
+    """Spent on the probes' pass and on epoch 0."""
+    head_fitted: bool
+    """Whether the head starts from the probe of the last block."""
+    head_rates: tuple[HeadRate, ...] = ()
+    """Tried on the features before the head; empty when it was not fitted."""
+    prepare_flops: int = 0
+    """Spent on finding out what can be replayed."""
+    block_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By score and block: from the gradients of a sample at the pretrained weights."""
+    step_over_forward: float = 3.0
+    """Forward and backward pass of full fine-tuning over the forward pass, measured on a sample."""
+
+    @property
+    def head_learning_rate(self) -> float:
+        """The rate that got furthest on fixed features; the recipe's when none got anywhere."""
+        return best_rate(self.head_rates) or Recipe().head_learning_rate
+
+
+def known_start(ledger: Ledger) -> Start | None:
+    """The start that was acknowledged; None before."""
+    known = ledger.fact("start")
+    return None if known is None else Start.model_validate_json(known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What the start is made of; leaves the model as every run finds it."""
+
+    data: Dataset
+    model: TaskModel
+    inputs: Inputs
+    blocks: Sequence[Block]
+    recipe: Recipe
+    seed: int
+    activations: Activations | None
+    replayed_splits: tuple[SplitName, ...]
+    folder: StudyFolder
+    ledger: Ledger
+    progress: Progress
+
+    def start(self) -> Start:
+        """The start that was acknowledged, or a new one."""
+        start = known_start(self.ledger)
+        if start is None:
+            return self._new_start()
+        if start.head_fitted and self.model.head is not None:
+            tensors = load_file(self.folder.start_head)
+            set_head(self.model.head, tensors["weight"], tensors["bias"])
+        return start
+
+    def _new_start(self) -> Start:
+        probes, features, forward_flops, flops = self._probe()
+        head_fitted = self._fit_head(probes)
+        meter = FlopsMeter()
+        head_rates = meter.measure(lambda: self._try_head_rates(features)) if head_fitted else ()
+        stop = self.data.rows["stop"]
+        begun = fit(predict(self.model, self.inputs, stop, meter), self.data.labels[stop])
+        if begun.loss is None:
+            raise ModelError(
+                f"{self.model.source} answers with numbers that are not finite before any training. "
+                "Check its weights, and that its inputs are prepared as it was trained."
+            )
+        scored = score_blocks(
+            self.model,
+            self.blocks,
+            self.inputs,
+            self.data.labels,
+            self.data.rows["train"],
+            meter,
+            most=max(16, min(128, len(self.data.rows["train"]) // 8)),
+        )
+        start = Start(
+            before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
+            probe_strengths={depth: probe.strength for depth, probe in probes.items()},
+            forward_flops=forward_flops,
+            flops=flops + meter.total,
+            head_fitted=head_fitted,
+            head_rates=head_rates,
+            prepare_flops=self.activations.prepare_flops if self.activations else 0,
+            step_over_forward=scored.step_over_forward or 3.0,
+            block_scores={name: dict(by_block) for name, by_block in scored.scores.items()},
+        )
+        self.ledger.note("start", start.model_dump_json())
+        return start
+
+    def _probe(self) -> tuple[dict[int, FittedLogistic], dict[str, dict[int, Features]], int, int]:
+        """Probes by depth, features by split and depth, FLOPs of the train split's forward pass and of all passes."""
+        meter, flops, features = FlopsMeter(), {}, {}
+        for split in ("train", "stop", "select"):
+            before = meter.total
+            rows = self.data.rows[split]
+            self.progress.say(f"one pass of the pretrained model over the {split} split ({len(rows)} examples)")
+            features[split] = features_by_depth(
+                self.model,
+                self.blocks,
+                self.inputs,
+                rows,
+                meter,
+                self.progress,
+                self.activations.capture if self.activations and split in self.replayed_splits else None,
+                self.activations.settle if self.activations else None,
+            )
+            flops[split] = meter.total - before
+        if self.activations:
+            self.activations.finish()
+        train_labels, stop_labels = (self.data.labels[self.data.rows[s]] for s in ("train", "stop"))
+        probes = {}
+        with self.progress.step("linear probes at every depth", len(features["train"])) as step:
+            for depth in features["train"]:
+                if not np.isfinite(features["train"][depth]).all():
+                    continue
+                probes[depth] = fit_probe(features["train"][depth], train_labels, features["stop"][depth], stop_labels)
+                answer = probes[depth].probabilities(features["select"][depth])
+                save_probabilities(self.folder.scores(f"probe-{depth}", "select"), answer)
+                step.advance()
+        return probes, features, flops["train"], meter.total
+
+    def _try_head_rates(self, features: Mapping[str, Mapping[int, Features]]) -> tuple[HeadRate, ...]:
+        """All rates on the features before the head, at the price of one matrix product a step."""
+        head = self.model.head
+        splits: tuple[SplitName, ...] = ("train", "stop")
+        if head is None or head.bias is None:
+            return ()
+        fitted = head.weight.detach().cpu(), head.bias.detach().cpu()
+        return try_head_rates(
+            {split: features[split][max(features[split])] for split in splits},
+            {split: self.data.labels[self.data.rows[split]] for split in splits},
+            fitted,
+            self.recipe,
+            self.seed,
+        )
+
+    def _fit_head(self, probes: Mapping[int, FittedLogistic]) -> bool:
+        """Start the head from the last probe, unless it is already better on the stop split."""
+        if self.model.head is None or not probes:
+            return False
+        weight_CF, bias_C = head_weights(probes[max(probes)])
+        if weight_CF.shape != self.model.head.weight.shape:
+            return False
+        stop = self.data.rows["stop"]
+        own = fit(predict(self.model, self.inputs, stop, FlopsMeter()), self.data.labels[stop])
+        if own.loss is not None and own.loss <= probes[max(probes)].stop_loss:
+            return False
+        ready = {"weight": weight_CF, "bias": bias_C}
+        write_atomically(self.folder.start_head, lambda file: file.write(save(ready)))
+        set_head(self.model.head, weight_CF, bias_C)
+        return True
