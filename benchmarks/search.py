@@ -1,122 +1,181 @@
-"""The race within one full fine-tune beside the exhaustive sweep: what each finds, and what it costs.
+"""The race within one full fine-tune beside the exhaustive sweep and the conventions: what each finds, what it costs.
 
-For each task and seed, in one process: `frostline search --budget 1.0`, which has to find the learning rate as well;
-and one sweep over all candidates to their ends for each of the three rates that the race may choose from, best rate
-and plan taken on the select split. Printed are the test metric of what each chose, of full fine-tuning at the best
-rate, and measured FLOPs over those of one full fine-tune at a known rate. Where activations are replayed, the sweep's
-FLOPs are what the ordinary way would have cost.
+For each task and seed:
 
-    python benchmarks/search.py [--tasks signs-20,nsl-kdd] [--seeds 3]
+- **race**: `frostline search --budget 1.0`, which has to find the learning rate as well as the plan;
+- **sweep**: every freeze depth trained to its end at each of the three learning rates that the race may choose from,
+  and where the inputs or the labels shift every single block at the default rate; the best is taken by loss on the
+  select split;
+- **conventions**: the head only, the last block with the head, the deeper half, everything: each at as many of the
+  three rates (the default first) as one full fine-tune pays for, the best taken by loss on the select split;
+- **gradual unfreezing** from the head downwards by finetuning-scheduler, when that package is installed.
+
+Costs are measured FLOPs over those of one full fine-tune at one known rate; of sweep and conventions what the ordinary
+way costs, nothing replayed. Each study's outcome is written to `--results` as soon as it is there, and is not made
+again: FLOPs and metrics do not depend on when they were measured, seconds do.
+
+    python benchmarks/search.py [--tasks signs-20,nsl-kdd] [--seeds 3] [--arms sweep,race,gradual] [--results FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 import platform
-import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from frostline.core.records import StudyRecord
-from frostline.study import Study
+from frostline.core.predictions import Predictions
+from frostline.core.progress import Silent
+from frostline.core.settings import Settings
+from frostline.core.study_folder import StudyFolder
+from frostline.measure.measures import measure
+from frostline.study import Study, prepare
 from frostline.train.budgeted import RATES
-from search_tasks import SHARED, SearchTask, search_tasks
+from search_old_tasks import old_accuracy
+from search_table import show
+from search_tasks import SHARED, search_tasks
 
-TASKS = ("signs-20", "signs-noise", "signs-inversion", "signs-permuted", "nsl-kdd", "mammography")
+TASKS = (
+    *("mammography", "nsl-kdd", "signs-20", "signs-inversion", "signs-permuted", "signs-noise", "signs-blur"),
+    *("spam", "trec", "signs-56"),
+)
+SHIFTED = ("signs-inversion", "signs-permuted", "signs-noise", "signs-blur")
+"""Tasks on which single blocks are tried as well, since inputs or labels are not those of the pretraining."""
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One task with one seed."""
-
-    task: str
-    seed: int
-    race: float
-    sweep: float
-    full: float
-    chosen: tuple[str, str]
-    """By the race, by the sweep."""
-    race_cost: float
-    sweep_cost: float
-
-    @property
-    def regret_points(self) -> float:
-        return 100 * (self.sweep - self.race)
+Outcome = dict[str, Any]
 
 
-def tested(record: StudyRecord, name: str) -> float:
-    """F1 on the test split; 0 where it is undefined."""
-    result = record.result(name, "test")
-    assert result is not None
-    return result.measures.metrics["f1"].value or 0.0
-
-
-def selected(record: StudyRecord) -> float:
-    """Loss of the chosen candidate on the select split."""
-    result = record.result(record.choice.candidate, "select")
-    assert result is not None and result.measures.loss is not None
-    return result.measures.loss
-
-
-def run(task: SearchTask, seed: int, cache: Path) -> Row:
-    """Race and sweeps of one task."""
-    asked = task.prepare(cache)
-
-    def study(**more: object) -> StudyRecord:
-        with tempfile.TemporaryDirectory() as folder:
-            return Study(**{**asked, "seed": seed, "out": Path(folder) / "study", **more}).run().record  # type: ignore[arg-type]
-
-    race = study(budget=1.0)
+def rates_of(asked: Mapping[str, object]) -> list[float]:
+    """The learning rates that the race chooses from, the default first."""
     default = 5e-5 if Path(str(asked["model"])).is_dir() else 1e-3
-    sweeps = [study(learning_rate=factor * default) for factor in RATES]
-    best = min(sweeps, key=selected)
-    full = best.cost.full_finetune_flops
-    return Row(
-        task=task.name,
-        seed=seed,
-        race=tested(race, race.choice.candidate),
-        sweep=tested(best, best.choice.candidate),
-        full=tested(best, best.reference or best.choice.candidate),
-        chosen=(race.choice.candidate, best.choice.candidate),
-        race_cost=race.cost.search_flops / full,
-        sweep_cost=sum(sweep.cost.sweep_flops for sweep in sweeps) / full,
-    )
+    return [factor * default for factor in sorted(RATES, key=lambda factor: (factor != 1.0, factor))]
+
+
+def swept(asked: Mapping[str, object], task: str, seed: int, rate: float, plans: str) -> Outcome:
+    """Every plan trained to its end at one rate, and what each answers on the select and test splits."""
+    settings = Settings.checked(**{**asked, "seed": seed, "learning_rate": rate, "plans": plans})
+    with tempfile.TemporaryDirectory() as folder, StudyFolder(Path(folder) / "s").opened(settings, resume=False) as led:
+        race, _ = prepare(settings, StudyFolder(Path(folder) / "s"), led, Silent())
+        runs = race.train_all(race.start())
+        answered = {
+            id: {split: race.answers(run, split) for split in ("select", "test")}  # type: ignore[arg-type]
+            for id, run in runs.items()
+            if run.status == "finished"
+        }
+        labels = {"select": race.data.labels[race.data.rows["select"]], "test": race.data.sealed.open(("sweep",))[0]}
+        outcome = {}
+        for id, answers in answered.items():
+            measures = {
+                split: measure(Predictions.from_probabilities(race.data.task, labels[split], answer), split)
+                for split, answer in answers.items()
+            }
+            race.restore(runs[id])
+            outcome[id] = {
+                "select_loss": measures["select"].loss,
+                "test": measures["test"].metrics["f1"].value or 0.0,
+                "test_accuracy": measures["test"].metrics["accuracy"].value,
+                "flops": runs[id].ordinary_flops,
+                "depth": len(race.plans[id].frozen),
+                "blocks": len(race.blocks),
+                "stop_losses": [epoch.stop_loss for epoch in runs[id].epochs],
+                "old": old_accuracy(task, asked, race.model.module),
+            }
+    return outcome
+
+
+def raced(asked: Mapping[str, object], task: str, seed: int, plans: str) -> Outcome:
+    """`frostline search --budget 1.0`, and what it says of itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(**{**asked, "plans": plans, "seed": seed, "budget": 1.0, "out": Path(folder) / "s"})  # type: ignore[arg-type]
+        result = study.run()
+        record, chosen = result.record, result.chosen
+        tested = record.result(chosen.id, "test")
+        selected = record.result(chosen.id, "select")
+        assert tested is not None and selected is not None
+        module: nn.Module = result.model()
+        return {
+            "chosen": chosen.id,
+            "test": tested.measures.metrics["f1"].value or 0.0,
+            "select_loss": selected.measures.loss,
+            "learning_rate": chosen.learning_rate,
+            "flops": record.cost.search_flops,
+            "predicted_full_flops": record.cost.full_finetune_flops,
+            "standings": [[s.candidate, s.rung, s.decision, s.loss] for s in record.race],
+            "evidence": {score.name: score.predicted for score in record.evidence},
+            "old": old_accuracy(task, asked, module),
+        }
+
+
+def arms_of(name: str, asked: Mapping[str, object], seed: int) -> dict[str, Callable[[], Outcome]]:
+    """What is run for one task and seed, by the name under which its outcome is kept."""
+    shifted = name in SHIFTED
+    arms: dict[str, Callable[[], Outcome]] = {
+        f"sweep {rate:.1e}": lambda rate=rate: swept(asked, name, seed, rate, "depths")  # type: ignore[misc]
+        for rate in rates_of(asked)
+    }
+    if shifted:
+        arms["sweep single blocks"] = lambda: swept(asked, name, seed, rates_of(asked)[0], "surgical")
+    arms["race"] = lambda: raced(asked, name, seed, "depths;surgical" if shifted else "depths")
+    if importlib.util.find_spec("finetuning_scheduler"):
+        from gradual import gradual
+
+        arms["gradual"] = lambda: dict(gradual(asked, seed))
+    return arms
+
+
+def known_outcomes(results: Path) -> dict[tuple[str, int, str], Outcome]:
+    """What was measured before, by task, seed and arm; the last word counts."""
+    if not results.exists():
+        return {}
+    lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    return {(line["task"], line["seed"], line["arm"]): line["outcome"] for line in lines}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Race and sweep side by side.")
+    parser = argparse.ArgumentParser(description="Race, sweep and conventions side by side.")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", default="sweep,race,gradual")
+    parser.add_argument(
+        "--results", type=Path, help="file of outcomes, one JSON document a line; by default none is kept"
+    )
     asked = parser.parse_args()
     if not SHARED.is_dir():
         print(f"The benchmark's data are missing: {SHARED}. Nothing was run.")
         return
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, {platform.machine()}, one thread; F1 on test, cost in full fine-tunes")
-    print("| task | seed | race | sweep | full | regret, points | race cost | sweep cost | race chose | sweep chose |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as cache:
+        results = asked.results or Path(cache) / "results.jsonl"
         for seed in range(asked.seeds):
             for task in search_tasks(seed):
                 if task.name in asked.tasks.split(","):
-                    rows.append(row := run(task, seed, Path(cache)))
-                    print(
-                        f"| {row.task} | {row.seed} | {row.race:.3f} | {row.sweep:.3f} | {row.full:.3f} | "
-                        f"{row.regret_points:+.1f} | {row.race_cost:.2f} | {row.sweep_cost:.1f} | {row.chosen[0]} | "
-                        f"{row.chosen[1]} |",
-                        flush=True,
-                    )
-    costs = [row.race_cost for row in rows]
-    print(f"race cost: median {statistics.median(costs):.2f}, most {max(costs):.2f}")
-    print(f"race over sweep: median {statistics.median(r.race_cost / r.sweep_cost for r in rows):.3f}")
-    print(f"regret in points: median {statistics.median(r.regret_points for r in rows):+.1f}, ", end="")
-    print(f"most {max(r.regret_points for r in rows):+.1f}")
+                    run(task.name, task.prepare(Path(cache)), seed, asked.arms.split(","), results)
+        print(f"torch {torch.__version__}, {platform.machine()}, one thread; F1 on test, cost in full fine-tunes")
+        show(known_outcomes(results))
+
+
+def run(name: str, asked: Mapping[str, object], seed: int, arms: list[str], results: Path) -> None:
+    """Every arm of one task and seed that is wanted and not yet known."""
+    known = known_outcomes(results)
+    for arm, make in arms_of(name, asked, seed).items():
+        if (name, seed, arm) in known or arm.split()[0] not in arms:
+            continue
+        began = time.perf_counter()
+        outcome = make()
+        line = {"task": name, "seed": seed, "arm": arm, "seconds": time.perf_counter() - began, "outcome": outcome}
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(f"{name}, seed {seed}, {arm}: {line['seconds']:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def _spam(folder: Path, *, name: str, seed: int) -> dict[str, object]:
     fixed = dealt(labels, {"test": 2000}, FIXED)
     parts = {**train_and_val(labels, fixed["rest"], 600, 800, seed), "test": fixed["test"]}
     data = write_tables(folder / name, ("label", "text"), rows, parts)
-    return {"model": str(spam.minilm()), "data": str(data), "positive": "spam", "epochs": 3}
+    return {"model": str(spam.minilm()), "data": str(data), "positive": "spam", "epochs": 3, "patience": 3}
 
 
 def _trec(folder: Path, *, name: str, seed: int) -> dict[str, object]:
@@ -127,7 +127,7 @@ def _trec(folder: Path, *, name: str, seed: int) -> dict[str, object]:
     parts = train_and_val(labels, np.arange(len(pool)), 600, 800, seed)
     parts["test"] = np.arange(len(pool), len(rows))
     data = write_tables(folder / name, ("label", "text"), rows, parts)
-    return {"model": str(spam.minilm()), "data": str(data), "epochs": 4}
+    return {"model": str(spam.minilm()), "data": str(data), "epochs": 4, "patience": 4}
 
 
 def _trec_rows(path: Path) -> list[list[str]]:
@@ -179,9 +179,9 @@ def _signs(
     Source for changed inputs and permuted labels after clean ones: Lee et al. (2023), Surgical
     fine-tuning improves adaptation to distribution shifts, ICLR.
     """
-    photographs, digits = _photographs()
+    taken, digits = photographs()
     labels = [str(digit) for digit in digits]
-    fixed = _fixed_signs(labels)
+    fixed = fixed_signs(labels)
     parts = {**train_and_val(labels, fixed["rest"], train, 350, seed), "test": fixed["test"]}
     _cleared(folder / name)
     for part, rows in parts.items():
@@ -189,16 +189,16 @@ def _signs(
             label = str(9 - digits[row]) if permuted else labels[row]
             of_class = folder / name / part / label
             of_class.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(change(photographs[row], int(row))).save(of_class / f"{row:04d}.png")
+            Image.fromarray(change(taken[row], int(row))).save(of_class / f"{row:04d}.png")
     return {**_SIGN_STARTS[start](folder), "data": str(folder / name), "epochs": 8, "patience": 8}
 
 
-def _photographs() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def photographs() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     with np.load(signs.ORIGINAL, allow_pickle=False) as arrays:
         return arrays["x"], arrays["y"].astype(np.int64)
 
 
-def _fixed_signs(labels: Sequence[str]) -> dict[str, Rows]:
+def fixed_signs(labels: Sequence[str]) -> dict[str, Rows]:
     """500 photographs for pretraining on clean signs, 800 for testing, the rest for tasks."""
     return dealt(labels, {"pretrain": 500, "test": 800}, FIXED)
 
@@ -226,9 +226,9 @@ def _from_signs_20(folder: Path) -> dict[str, object]:
     """ResNet-20, from CIFAR-10 fine-tuned on clean sign digits that no task holds; its head is kept."""
 
     def make() -> nn.Module:
-        photographs, digits = _photographs()
-        rows = _fixed_signs([str(digit) for digit in digits])["pretrain"]
-        pixels = torch.from_numpy(photographs[rows]).permute(0, 3, 1, 2).float() / 255
+        taken, digits = photographs()
+        rows = fixed_signs([str(digit) for digit in digits])["pretrain"]
+        pixels = torch.from_numpy(taken[rows]).permute(0, 3, 1, 2).float() / 255
         return fitted(resnet.resnet20(10), pixels, torch.from_numpy(digits[rows]), epochs=10, batch=32)
 
     return {"model": "search_tasks:resnet20", "weights": _cached(folder, "resnet20-signs", make)}

@@ -69,7 +69,7 @@ from frostline.train.start import Start
 def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
     """The main job. Whatever the ledger holds already is not done again."""
     began = time.perf_counter()
-    race, notes = _prepare(settings, folder, ledger, progress)
+    race, notes = prepare(settings, folder, ledger, progress)
     earlier_s = race.seconds_already_trained()
     start = race.start()
     budget = None if settings.budget is None else _budget_flops(race, start, settings.budget)
@@ -128,7 +128,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     )
 
 
-def _prepare(
+def prepare(
     settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress
 ) -> tuple[Race, tuple[str, ...]]:
     """Data, model, blocks and plans; everything guessed is said aloud and returned."""

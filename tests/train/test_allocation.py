@@ -18,7 +18,7 @@ NOISE_N = np.random.default_rng(0).normal(scale=0.02, size=200)
 
 @dataclass
 class Curves:
-    """Candidates whose losses are written down: `final + gap / epochs`, the same noise for all."""
+    """Candidates whose losses are written down: `final + gap / updates`, the same noise for all."""
 
     final: Mapping[str, float]
     costs: Mapping[str, int]
@@ -28,21 +28,21 @@ class Curves:
     spent: int = 0
     asked: list[tuple[str, int]] = field(default_factory=list)
 
-    def price(self, candidate: str, epochs: int) -> int:
-        return max(0, epochs - self.done.get(candidate, 0)) * self.costs[candidate]
+    def price(self, candidate: str, updates: int) -> int:
+        return max(0, updates - self.done.get(candidate, 0)) * self.costs[candidate]
 
-    def advance(self, candidate: str, epochs: int, last: int) -> Losses | None:
-        self.spent += self.price(candidate, epochs)
-        self.done[candidate] = epochs
-        self.asked.append((candidate, epochs))
+    def advance(self, candidate: str, updates: int, last: int) -> Losses | None:
+        self.spent += self.price(candidate, updates)
+        self.done[candidate] = updates
+        self.asked.append((candidate, updates))
         if candidate in self.failing:
             return None
         own_N = np.random.default_rng(sum(map(ord, candidate))).permutation(NOISE_N)
-        return self.final[candidate] + self.slow / epochs + own_N
+        return self.final[candidate] + self.slow / updates + own_N
 
 
-def raced(curves: Curves, budget: int, epochs: int = 8, order: Sequence[str] = ORDER) -> tuple[str | None, Halving]:
-    halving = Halving(curves, order, epochs, budget)
+def raced(curves: Curves, budget: int, updates: int = 8, order: Sequence[str] = ORDER) -> tuple[str | None, Halving]:
+    halving = Halving(curves, order, updates, budget)
     return halving.run(), halving
 
 
@@ -85,12 +85,12 @@ def test_of_equals_the_cheapest_is_finished_and_the_ties_are_named() -> None:
     final=st.lists(st.floats(0.1, 2), min_size=6, max_size=6),
     costs=st.lists(st.integers(1, 100), min_size=6, max_size=6),
     budget=st.integers(1, 2000),
-    epochs=st.integers(1, 12),
+    updates=st.integers(1, 12),
 )
-def test_the_budget_is_kept(final: list[float], costs: list[int], budget: int, epochs: int) -> None:
+def test_the_budget_is_kept(final: list[float], costs: list[int], budget: int, updates: int) -> None:
     """Whatever the losses and prices, no more is spent than allowed, but for the first leg that any answer needs."""
     curves = Curves(dict(zip(ORDER, final, strict=True)), dict(zip(ORDER, costs, strict=True)))
-    winner, halving = raced(curves, budget, epochs)
+    winner, halving = raced(curves, budget, updates)
 
     candidate, until = curves.asked[0]
     first = curves.costs[candidate] * until

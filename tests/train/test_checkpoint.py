@@ -89,17 +89,17 @@ def test_a_torn_file_is_refused(tmp_path: Path) -> None:
 
     checkpoints = Checkpoints(tmp_path, "full-seed-0")
     with pytest.raises(StudyError, match=r"checkpoint .*epoch-3\.safetensors cannot be read"):
-        checkpoints.load(3, trained())
+        checkpoints.load(checkpoints.path(3), trained())
 
 
 def test_a_checkpoint_moves_nothing_frozen(tmp_path: Path) -> None:
     """Loading restores what trains, and leaves the frozen part to the model at hand."""
     net = trained()
     checkpoints = Checkpoints(tmp_path, "depth-2-seed-0")
-    checkpoints.save(1, net, make_optimizer(net, None, Recipe(), 0.1))
+    checkpoints.save(checkpoints.path(1), net, make_optimizer(net, None, Recipe(), 0.1))
     other = freeze(bag_model(seed=5).module, *FROZEN)
     embedding = other.get_parameter("embedding.weight").clone()
-    checkpoints.load(1, other)
+    checkpoints.load(checkpoints.path(1), other)
 
     assert torch.equal(other.get_parameter("head.weight"), net.get_parameter("head.weight"))
     assert torch.equal(other.get_parameter("embedding.weight"), embedding)

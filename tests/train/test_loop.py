@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -45,6 +48,8 @@ def train(
     material: Material | None = None,
     recipe: Recipe = RECIPE,
     progress: Progress | None = None,
+    until: int | None = None,
+    last: int | None = None,
 ) -> tuple[Run, TaskModel]:
     """A candidate of a study in `folder`, begun or gone on with, from freshly loaded weights."""
     model, material = model or bag_model(), material or bag_material()
@@ -62,6 +67,8 @@ def train(
             ledger=ledger,
             checkpoints=Checkpoints(folder, f"{plan}-seed-0"),
             progress=progress or Silent(),
+            until=until,
+            last=last,
         )
     return run, model
 
@@ -263,6 +270,55 @@ def test_a_run_killed_again_and_again_ends_the_same(tmp_path: Path) -> None:
 
     assert timeless(resumed) == timeless(whole)
     assert same(weights(other), weights(model))
+
+
+@given(pauses=st.sets(st.integers(1, 4 * batches_an_epoch() - 1), max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_a_paused_run_goes_on_as_if_it_had_not_been(pauses: set[int]) -> None:
+    """Paused after any updates, within epochs too, and loaded anew each time: the same bits, and the same costs."""
+    with TemporaryDirectory() as folder:
+        whole, model = train(made(Path(folder) / "whole"))
+        for until in sorted(pauses):
+            paused, _ = train(Path(folder), until=until)
+            assert (paused.status, paused.updates) == ("paused", until)
+        resumed, other = train(Path(folder))
+
+    assert timeless(resumed) == timeless(whole)
+    assert same(weights(other), weights(model))
+
+
+def test_a_pause_that_is_older_than_the_last_epoch_is_forgotten(tmp_path: Path) -> None:
+    """Killed after an epoch that came after a pause, the run goes on from the epoch."""
+    whole, model = train(made(tmp_path / "whole"))
+    train(tmp_path, until=1)
+    with pytest.raises(PowerCut):
+        train(tmp_path, progress=CutAfter(batches_an_epoch() + 1))
+    resumed, other = train(tmp_path)
+
+    assert timeless(resumed) == timeless(whole)
+    assert same(weights(other), weights(model))
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_run_may_end_within_an_epoch(tmp_path: Path, beyond: int) -> None:
+    """Its last epoch is shorter, is evaluated like any other, and the learning rate has come down by then."""
+    until = batches_an_epoch() + 2
+    train(tmp_path, until=until)
+    run, _ = train(tmp_path, last=until + beyond)
+
+    assert (run.status, run.updates, len(run.epochs)) == ("finished", until + beyond, 3)
+    assert run.ended == f"the budget was spent after {until + beyond} of {4 * batches_an_epoch()} updates"
+    assert run.epochs[2].stop_loss is not None
+    assert 0 < run.epochs[2].train_flops < run.epochs[1].train_flops
+
+
+def test_a_loss_that_is_not_finite_fails_a_run_that_is_paused(tmp_path: Path) -> None:
+    """A run that breaks within an epoch in which it is to be paused has failed, and is not kept for later."""
+    model = bag_model()
+    model.module.get_submodule("head").register_forward_hook(lambda _, given, out: out + torch.inf)
+    run, _ = train(tmp_path, model=model, until=2)
+
+    assert run.status == "failed"
 
 
 @pytest.mark.parametrize("place", [Checkpoints.save, Checkpoints.keep_only, Ledger.add_epoch])

@@ -179,7 +179,7 @@ def _value(study: StudyRecord, run: Run, estimate: Estimate | None) -> str:
     if run.status == "failed":
         return f"{words.UNDEFINED} (failed: {run.ended})"
     value = words.estimate_value(study.choice.metric, estimate)
-    return f"{value} (paused after epoch {run.epochs[-1].epoch})" if run.status == "paused" else value
+    return f"{value} (paused after {run.updates:,} updates)" if run.status == "paused" else value
 
 
 def _span(estimate: Estimate | None, axis: tuple[float, float]) -> Span | None:

@@ -15,7 +15,7 @@ def race_table(study: StudyRecord) -> Table | None:
         return None
     return Table(
         caption="The race, decision by decision",
-        columns=("Rung", "Candidate", "Epochs", "Loss on select", "Decision", "Why"),
+        columns=("Rung", "Candidate", "Updates", "Loss on select", "Decision", "Why"),
         align="llrrll",
         rows=tuple(_row(standing) for standing in study.race),
         note="Candidates are trained equally far and compared on the same examples; the half with the higher loss is "
@@ -64,5 +64,5 @@ def evidence_table(study: StudyRecord) -> Table | None:
 def _row(standing: Standing) -> Row:
     rung = {None: "end", 0: "learning rate"}.get(standing.rung, f"{standing.rung}")
     loss = "" if standing.loss is None else f"{standing.loss:.4f}"
-    cells = (rung, standing.candidate, str(standing.epochs), loss, standing.decision, standing.reason)
+    cells = (rung, standing.candidate, f"{standing.updates:,}", loss, standing.decision, standing.reason)
     return Row(cells, _MARKS.get(standing.decision, ""))

@@ -8,6 +8,7 @@ Shape letters: N examples of the select split.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,17 +24,17 @@ STARTERS = 4
 """Plans that are tried first, spread over all: with more, each gets too little."""
 
 RESERVE = 0.6
-"""Share of the epochs that the leader must still be able to reach, whatever else is tried."""
+"""Share of the updates that the leader must still be able to reach, whatever else is tried."""
 
 
 class Runners(Protocol):
     """The candidates, and what can be asked of them."""
 
-    def price(self, candidate: str, epochs: int) -> int:
-        """FLOPs of training it up to so many epochs from where it is, and of asking it for the select split."""
+    def price(self, candidate: str, updates: int) -> int:
+        """FLOPs of training it up to so many updates from where it is, and of asking it for the select split."""
 
-    def advance(self, candidate: str, epochs: int, last: int) -> Losses | None:
-        """Train it until so many epochs are done, of `last` in all; its losses (N,). None when it failed."""
+    def advance(self, candidate: str, updates: int, last: int) -> Losses | None:
+        """Train it until so many updates are done, of `last` in all; its losses (N,). None when it failed."""
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Halving:
     Args:
         runners: Train and answer.
         order: All candidates, from the one that trains most to the one that trains least.
-        epochs: Of one whole run.
+        updates: Steps of the optimizer in one whole run.
         budget_flops: Of all that is trained here.
         told: Called with every decision, when it falls.
 
@@ -53,7 +54,7 @@ class Halving:
 
     runners: Runners
     order: Sequence[str]
-    epochs: int
+    updates: int
     budget_flops: int
     told: Callable[[Standing], None] = lambda standing: None
     spent_flops: int = 0
@@ -66,7 +67,7 @@ class Halving:
 
     def find_rate(self, variants: Sequence[str]) -> str | None:
         """Train each variant of one plan up to the first rung; the one with the lowest loss, None when all failed."""
-        until = _rungs(self.epochs)[0]
+        until = _rungs(self.updates)[0]
         for variant in variants:
             if self._affords(variant, until):
                 self._advance(variant, until)
@@ -91,7 +92,7 @@ class Halving:
         first = spread(order, STARTERS)
         if started is not None and started not in first:
             first = [*first[:-1], started] if len(first) == STARTERS else [*first, started]
-        for number, until in enumerate(_rungs(self.epochs), start=1):
+        for number, until in enumerate(_rungs(self.updates), start=1):
             # Those that train least first: what the others may cost depends on who leads by then.
             entrants = [*reversed(first)] if number == 1 else self._alive()
             self._rung(entrants, until)
@@ -139,15 +140,13 @@ class Halving:
         while self._alive():
             leader = self._leader()
             self.tied = tied = [c for c in self._alive() if self._is_tied(leader, c)]
-            chosen = min(tied, key=lambda candidate: (self.runners.price(candidate, self.epochs), candidate))
+            chosen = min(tied, key=lambda candidate: (self.runners.price(candidate, self.updates), candidate))
             done = self._done[chosen]
-            last = max(
-                (n for n in range(done, self.epochs + 1) if self._has(self.runners.price(chosen, n))), default=done
-            )
-            if last == done or self._advance(chosen, last, last):
+            last = self._furthest(chosen, done)
+            if self._advance(chosen, last, last):
                 others = ", ".join(c for c in tied if c != chosen)
                 why = f"the cheapest of those tied: {others}" if others else "no other is within the paired noise"
-                short = f"; the budget ended after {last} of {self.epochs} epochs" if last < self.epochs else ""
+                short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
                 self._tell(chosen, "finished", f"{why}{short}")
                 return chosen
         return None
@@ -156,7 +155,7 @@ class Halving:
 
     def _advance(self, candidate: str, until: int, last: int | None = None) -> bool:
         self.spent_flops += self.runners.price(candidate, until)
-        losses = self.runners.advance(candidate, until, last or self.epochs)
+        losses = self.runners.advance(candidate, until, last or self.updates)
         self._done[candidate] = until
         if losses is None:
             self._losses.pop(candidate, None)
@@ -164,6 +163,13 @@ class Halving:
             return False
         self._losses[candidate] = losses
         return True
+
+    def _furthest(self, candidate: str, done: int) -> int:
+        """The most updates that the budget lets it reach."""
+        beyond = bisect_right(
+            range(done + 1, self.updates + 1), False, key=lambda n: not self._has(self.runners.price(candidate, n))
+        )
+        return done + beyond
 
     def _has(self, flops: int) -> bool:
         return self.spent_flops + flops <= self.budget_flops
@@ -173,7 +179,7 @@ class Halving:
         if not self._losses:
             return True
         leader = self._leader()
-        wanted = max(self._done[leader], round(RESERVE * self.epochs))
+        wanted = max(self._done[leader], round(RESERVE * self.updates))
         return self._has(self.runners.price(candidate, until) + self.runners.price(leader, wanted))
 
     def _alive(self) -> list[str]:
@@ -199,7 +205,7 @@ class Halving:
             {
                 "candidate": candidate,
                 "rung": rung,
-                "epochs": self._done.get(candidate, 0),
+                "updates": self._done.get(candidate, 0),
                 "loss": self._mean(candidate) if candidate in self._losses else None,
                 "decision": decision,
                 "reason": reason,
@@ -209,16 +215,16 @@ class Halving:
         self.told(standing)
 
 
-def _rungs(epochs: int) -> list[int]:
-    """Epochs after which half of the candidates are given up.
+def _rungs(updates: int) -> list[int]:
+    """Updates after which half of the candidates are given up.
 
     The first is not earlier than a quarter of the run: while a fitted head and a rising learning rate jolt the
     backbone, the plans that train least, at the slowest rate, look best (`docs/log.md`).
 
-    >>> [_rungs(epochs) for epochs in (1, 2, 5, 8, 10)]
-    [[1], [1], [2], [2, 3], [3, 4]]
+    >>> [_rungs(updates) for updates in (1, 2, 8, 100)]
+    [[1], [1], [2, 3], [25, 40]]
     """
-    return sorted({-(-epochs // 4), max(1, round(0.4 * epochs))})
+    return sorted({-(-updates // 4), max(1, round(0.4 * updates))})
 
 
 def spread(order: Sequence[str], most: int) -> list[str]:

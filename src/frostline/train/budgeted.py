@@ -51,25 +51,29 @@ class Entrants:
     prices: Prices
     runs: dict[str, Run] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
-    """Epochs that the race has asked for."""
+    """Updates that the race has asked for."""
 
-    def price(self, candidate: str, epochs: int) -> int:
-        plan, replayed = self.race.plans[candidate], self._is_replayed(candidate)
-        more = epochs - self.done.get(candidate, 0)
-        if more <= 0:
+    def price(self, candidate: str, updates: int) -> int:
+        begun = self.done.get(candidate, 0)
+        if updates <= begun:
             return 0
-        of_one = self.prices.epoch_flops(plan, self.race.blocks, replayed=replayed)
-        return more * of_one + self.prices.asking_flops(plan, self.race.blocks, replayed=replayed)
+        plan, blocks, an_epoch = self.race.plans[candidate], self.race.blocks, self.race.updates_an_epoch
+        replayed = self._is_replayed(candidate)
+        trained = (updates - begun) / an_epoch * self.prices.training_flops(plan, blocks, replayed=replayed)
+        # Evaluated at the end of every epoch, and of the run, which a short budget may cut within one.
+        evaluations = updates // an_epoch - begun // an_epoch + (updates % an_epoch > 0)
+        evaluated = evaluations * self.prices.evaluating_flops(plan, blocks, replayed=replayed)
+        return round(trained + evaluated + self.prices.asking_flops(plan, blocks, replayed=replayed))
 
-    def advance(self, candidate: str, epochs: int, last: int) -> Losses | None:
+    def advance(self, candidate: str, updates: int, last: int) -> Losses | None:
         # What was answered at a rung before the study was killed decides again, whatever the run has become since.
-        known = self.race.losses_at(candidate, epochs)
+        known = self.race.losses_at(candidate, updates)
         run = self.race.known_run(candidate)
         if run is None:
             # The last leg goes to the end: there is nothing to pause for.
-            until = None if epochs == last else epochs
-            run = self.race.train(candidate, self.start, until=until, last=last if epochs == last else None)
-        self.runs[candidate], self.done[candidate] = run, epochs
+            until = None if updates == last else updates
+            run = self.race.train(candidate, self.start, until=until, last=last if updates == last else None)
+        self.runs[candidate], self.done[candidate] = run, updates
         if known is not None:
             return known
         return None if run.status == "failed" else self.race.losses_of(run)
@@ -104,7 +108,8 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
     """
     entrants = Entrants(race, start, prices_of(race, start))
     order = _order(race.plans)
-    halving = Halving(entrants, order, race.recipe.epochs, budget_flops, told=lambda s: race.progress.say(_said(s)))
+    updates = race.recipe.epochs * race.updates_an_epoch
+    halving = Halving(entrants, order, updates, budget_flops, told=lambda s: race.progress.say(_said(s)))
     halving.spent_flops = start.flops + start.prepare_flops
     started = _find_rate(race, halving, order) if race.recipe.learning_rate is None else None
     finished = halving.run(started)
@@ -141,4 +146,4 @@ def _cheap(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:
 
 def _said(standing: Standing) -> str:
     loss = "" if standing.loss is None else f", loss {standing.loss:.4f} on the select split"
-    return f"{standing.candidate} {standing.decision} after {standing.epochs} epochs{loss}: {standing.reason}"
+    return f"{standing.candidate} {standing.decision} after {standing.updates} updates{loss}: {standing.reason}"

@@ -1,11 +1,12 @@
-"""What a run needs to go on after a crash: trained tensors and optimizer state, one safetensors file an epoch.
+"""What a run needs to go on after a pause or a crash: trained tensors and optimizer state, in a safetensors file.
 
-Randomness needs no state of its own: every epoch seeds itself from the study's seed, the run and its number.
+One is written after every epoch and at every pause. Randomness needs no file of its own: every epoch seeds itself from
+the study's seed, the run and its number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from shutil import rmtree
 
@@ -46,25 +47,29 @@ class Checkpoints:
     def path(self, epoch: int) -> Path:
         return self._folder / f"epoch-{epoch}.safetensors"
 
-    def save(self, epoch: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def path_within(self, updates: int) -> Path:
+        """Of a run that was paused within an epoch."""
+        return self._folder / f"update-{updates}.safetensors"
+
+    def save(self, path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         tensors = {f"model|{name}": tensor for name, tensor in trained_tensors(module).items()}
         tensors |= {f"optimizer|{name}": t for name, t in optimizer_tensors(optimizer, names).items()}
         # Clones, since safetensors refuses tensors that share memory (tied weights).
         ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-        write_atomically(self.path(epoch), lambda file: file.write(save(ready)))
+        write_atomically(path, lambda file: file.write(save(ready)))
 
-    def load(self, epoch: int, module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def load(self, path: Path, module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Restore the module, and the optimizer when one is given.
 
         Raises:
             StudyError: The file is missing or torn.
         """
         try:
-            tensors = load_file(self.path(epoch))
+            tensors = load_file(path)
         except (OSError, SafetensorError) as error:
             raise StudyError(
-                f"The checkpoint {self.path(epoch)} cannot be read ({error}). "
+                f"The checkpoint {path} cannot be read ({error}). "
                 "Start the study again in a new folder: this run cannot be continued."
             ) from error
         load_trained(module, _part(tensors, "model|"))
@@ -72,10 +77,9 @@ class Checkpoints:
             names = {id(parameter): name for name, parameter in module.named_parameters()}
             restore_optimizer(optimizer, _part(tensors, "optimizer|"), names)
 
-    def keep_only(self, epochs: Collection[int]) -> None:
-        """Delete the files of other epochs."""
-        wanted = {self.path(epoch) for epoch in epochs}
-        for path in self._folder.glob("epoch-*.safetensors"):
+    def keep_only(self, *wanted: Path) -> None:
+        """Delete the other files."""
+        for path in self._folder.glob("*.safetensors"):
             if path not in wanted:
                 path.unlink()
 

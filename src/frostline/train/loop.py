@@ -52,8 +52,8 @@ def train_candidate(
         before: Epoch 0, the module as it is.
         checkpoints: Where epochs are kept; a run found there and in the ledger is continued.
         replaying: Spares computing the frozen part again and again; the run is the same to the last bit.
-        until: Pause after this epoch; None trains to the end.
-        last: End with this epoch, earlier than the recipe says: the learning rate falls to zero until then.
+        until: Pause after so many updates, within an epoch where it comes to that; None trains to the end.
+        last: End after so many updates, earlier than the recipe says: the learning rate falls to zero until then.
 
     Returns:
         The finished, failed or paused run. It is not yet in the ledger.
@@ -64,14 +64,9 @@ def train_candidate(
     )
     trainer.begin(before, progress)
     if last is not None:
-        trainer.end_after(last, steps_of(material, recipe))
+        trainer.end_after(last)
     train_together([trainer], model, material, recipe, seed=seed, progress=progress, until=until)
     return trainer.finish()
-
-
-def steps_of(material: Material, recipe: Recipe) -> int:
-    """Steps of the optimizer in one epoch."""
-    return len(shuffled_batches(material.inputs, material.train, recipe.batch_size, 0))
 
 
 def train_together(
@@ -88,48 +83,54 @@ def train_together(
     """Train runs that have begun, in step, to their ends: all see the same batches in the same order.
 
     Args:
-        until: Pause after this epoch.
+        until: Pause after so many updates.
         model: Says on what device batches are needed.
         pass_over: Computes what the frozen parts give, once a batch for all runs.
     """
-    most = recipe.epochs if until is None else until
-    while going := [trainer for trainer in trainers if trainer.ended is None and len(trainer.epochs) <= most]:
+    while going := [t for t in trainers if t.ended is None and (until is None or t.updates < until)]:
         # After a crash some runs may be an epoch ahead of others, which catch up first.
         number = min(len(trainer.epochs) for trainer in going)
         in_step = [trainer for trainer in going if len(trainer.epochs) == number]
         batches = shuffled_batches(material.inputs, material.train, recipe.batch_size, derive(seed, "order", number))
+        before, planned = (number - 1) * len(batches), recipe.epochs * len(batches)
+        # Only a run by itself is ever paused within an epoch, or ended there.
+        begin, end = in_step[0].within, min(len(batches), in_step[0].last - before)
+        stop = end if until is None else min(end, until - before)
         for trainer in in_step:
             trainer.begin_epoch()
         name = in_step[0].run if len(in_step) == 1 else f"{len(in_step)} runs in step"
-        with progress.step(f"{name}, epoch {number} of {recipe.epochs}", len(batches)) as step:
-            for position, (rows, batch, ahead) in enumerate(_with_next(model, material, batches, seed, number)):
-                share = (number - 1) * len(batches) + position, recipe.epochs * len(batches)
+        made = _with_next(model, material, batches, seed, number, range(begin, stop))
+        with progress.step(f"{name}, epoch {number} of {recipe.epochs}", stop - begin) as step:
+            for position, rows, batch, ahead in made:
                 captured = pass_over(batch) if pass_over else None
                 for trainer in in_step:
                     if ahead is not None and captured is None:
                         trainer.read_ahead(*ahead)
-                    trainer.step(share, rows, batch, captured)
+                    trainer.step((before + position, planned), rows, batch, captured)
                 step.advance()
         for trainer in in_step:
             for note in trainer.notes:
                 progress.say(f"{trainer.run}: {note}")
             trainer.notes.clear()
-            trainer.end_epoch()
+            if stop < end:
+                trainer.pause()
+            else:
+                trainer.end_epoch()
 
 
 def _with_next(
-    model: TaskModel, material: Material, batches: Sequence[Rows], seed: int, epoch: int
-) -> Iterator[tuple[Rows, Batch, tuple[Rows, Batch] | None]]:
-    """Every batch of an epoch, and the one after it, so that its activations can be read ahead."""
+    model: TaskModel, material: Material, batches: Sequence[Rows], seed: int, epoch: int, positions: range
+) -> Iterator[tuple[int, Rows, Batch, tuple[Rows, Batch] | None]]:
+    """Some batches of an epoch by position, each with the one after it, whose activations can be read ahead."""
 
     def made(position: int) -> tuple[Rows, Batch]:
         rows = batches[position]
         drawn = derive(seed, "augment", epoch, position)
         return rows, on_device(model, material.inputs.batch(rows, drawn))
 
-    now = made(0)
-    for position in range(len(batches)):
-        ahead = made(position + 1) if position + 1 < len(batches) else None
-        yield *now, ahead
-        if ahead is not None:
-            now = ahead
+    now = made(positions.start) if positions else None
+    for position in positions:
+        ahead = made(position + 1) if position + 1 < positions.stop else None
+        assert now is not None
+        yield position, *now, ahead
+        now = ahead

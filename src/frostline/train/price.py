@@ -39,25 +39,38 @@ class Prices(Record):
         return round(epochs * self.forward_flops * (self.step_over_forward + self.evaluated_share))
 
     def epoch_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> int:
-        """Training on the train split once and evaluating the stop split.
+        """Training on the train split once and evaluating the stop split."""
+        return round(
+            self.training_flops(plan, blocks, replayed=replayed)
+            + self.evaluating_flops(plan, blocks, replayed=replayed)
+        )
+
+    def training_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> float:
+        """Training on the train split once.
 
         The backward pass costs the weights of trainable blocks, and the inputs of what stands behind the first of
-        them (design, section 8). Full fine-tuning costs what was measured; other plans in proportion.
+        them (design, section 8). Full fine-tuning costs what was measured; other plans in proportion. What a plan
+        spares inside frozen blocks costs next to nothing, but to come to it the backward pass goes all the way.
         """
         shares = _shares(blocks)
-        trained = [block.name for block in blocks if block.name not in plan.frozen or plan.spared]
-        forward = _behind(plan.freeze_depth, shares) if replayed else 1.0
-        backward = sum(shares[name] for name in trained)
-        first = next((n for n, block in enumerate(blocks) if block.name in trained), len(blocks))
-        backward += _behind(first + 1, shares)
+        trained = [block.name for block in blocks if block.name not in plan.frozen]
+        first = 0 if plan.spared else next((n for n, block in enumerate(blocks) if block.name in trained), len(blocks))
+        backward = sum(shares[name] for name in trained) + _behind(first + 1, shares)
         whole = 1.0 + _behind(1, shares)
         scale = (self.step_over_forward - 1) / whole if whole else 1.0
-        return round(self.forward_flops * (forward * (1 + self.evaluated_share) + backward * scale))
+        return self.forward_flops * (self._forward(plan, blocks, replayed) + backward * scale)
+
+    def evaluating_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> float:
+        """Evaluating the stop split, as at the end of every epoch."""
+        return self.forward_flops * self.evaluated_share * self._forward(plan, blocks, replayed)
 
     def asking_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> int:
         """Asking for the select split."""
-        behind = _behind(plan.freeze_depth, _shares(blocks)) if replayed else 1.0
-        return round(self.forward_flops * self.select_share * behind)
+        return round(self.forward_flops * self.select_share * self._forward(plan, blocks, replayed))
+
+    @staticmethod
+    def _forward(plan: FreezePlan, blocks: Sequence[Block], replayed: bool) -> float:
+        return _behind(plan.freeze_depth, _shares(blocks)) if replayed else 1.0
 
 
 def _shares(blocks: Sequence[Block]) -> Mapping[str, float]:

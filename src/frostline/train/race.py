@@ -34,7 +34,7 @@ from frostline.train.loop import train_candidate, train_together
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
 from frostline.train.start import Beginning, Start
-from frostline.train.trainer import Material, Trainer
+from frostline.train.trainer import Material, Trainer, steps_of
 from frostline.train.update import class_weights
 
 Probabilities = NDArray[np.float64]
@@ -94,6 +94,10 @@ class Race:
         labels = self.data.task.labels
         counts = np.bincount(self.data.labels[self.data.rows["train"]], minlength=len(labels))
         return class_weights(counts.tolist(), labels, self.recipe.class_weights)
+
+    @property
+    def updates_an_epoch(self) -> int:
+        return steps_of(self._material, self.recipe)
 
     def checkpoints(self, run: str) -> Checkpoints:
         return Checkpoints(self.folder.weights, run)
@@ -213,9 +217,9 @@ class Race:
         """A run that ended, in this process or before."""
         return self.ledger.run(self._run_id(candidate))
 
-    def losses_at(self, candidate: str, epochs: int) -> Losses | None:
-        """Losses (N,) on the select split that were acknowledged when the candidate was paused after so many epochs."""
-        name = _paused(candidate, epochs)
+    def losses_at(self, candidate: str, updates: int) -> Losses | None:
+        """Losses (N,) on the select split, acknowledged when the candidate was paused after so many updates."""
+        name = _paused(candidate, updates)
         if self.ledger.fact(_asked(name, "select")) is None:
             return None
         return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
@@ -223,10 +227,13 @@ class Race:
     def losses_of(self, run: Run) -> Losses:
         """The same of a run as it is: of one that has ended with its best weights, of a paused one with its last."""
         if run.status == "paused":
-            name = _paused(run.candidate, run.epochs[-1].epoch)
+            name = _paused(run.candidate, run.updates)
             self._begin_anew()
             freeze(self.model.module, self.plans[run.candidate])
-            self.checkpoints(run.id).load(run.epochs[-1].epoch, self.model.module)
+            checkpoints = self.checkpoints(run.id)
+            ends_epoch = run.updates == (len(run.epochs) - 1) * self.updates_an_epoch
+            path = checkpoints.path(run.epochs[-1].epoch) if ends_epoch else checkpoints.path_within(run.updates)
+            checkpoints.load(path, self.model.module)
             self._ask(run.candidate, "select", self.model, name)
             return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
         return losses_of(self.answers(run, "select"), self._select_labels)
@@ -238,7 +245,7 @@ class Race:
 
     def last_answers(self, run: Run) -> Probabilities:
         """What a paused run answered on the select split when it was paused for good."""
-        return load_probabilities(self.folder.scores(_paused(run.candidate, run.epochs[-1].epoch), "select"))
+        return load_probabilities(self.folder.scores(_paused(run.candidate, run.updates), "select"))
 
     def passing_flops(self) -> int:
         """Spent on passes over augmented batches and on checks of slices, in this process."""
@@ -252,7 +259,7 @@ class Race:
         """Give the module the plan and the best weights of a run."""
         self._begin_anew()
         freeze(self.model.module, self.plans[run.candidate])
-        self.checkpoints(run.id).load(run.best_epoch, self.model.module)
+        self.checkpoints(run.id).load(self.checkpoints(run.id).path(run.best_epoch), self.model.module)
 
     def _begin_anew(self) -> None:
         # The frozen part, too: what ran before may have trained what this plan freezes.
@@ -312,7 +319,7 @@ class Race:
         self.ledger.add_run(run)
 
     def train(self, candidate: str, start: Start, until: int | None = None, last: int | None = None) -> Run:
-        """Train a candidate from where it is, to its end or to a pause after the epoch `until`."""
+        """Train a candidate from where it is, to its end or to a pause after `until` updates."""
         self._begin_anew()
         run = train_candidate(
             candidate,
@@ -350,9 +357,9 @@ class Race:
         self.ledger.note(_asked(name or candidate, split), str(meter.total))
 
 
-def _paused(candidate: str, epochs: int) -> str:
+def _paused(candidate: str, updates: int) -> str:
     """Name of a candidate's scores where it was paused."""
-    return f"{candidate}.{epochs}"
+    return f"{candidate}.{updates}"
 
 
 def _asked(candidate: str, split: str) -> str:

@@ -6,11 +6,13 @@ checkpoint is on disk, so a killed run goes on from its last finished epoch and 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import isfinite
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from frostline.plan.proof import Seal
 from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import fit, predict, shape_of
 from frostline.train.flops import FlopsMeter
-from frostline.train.inputs import Inputs, Rows
+from frostline.train.inputs import Inputs, Rows, shuffled_batches
 from frostline.train.optim import Ending, make_optimizer, set_rate
 from frostline.train.recipe import Recipe
 from frostline.train.replaying import Replaying
@@ -79,29 +81,46 @@ class Trainer:
         exact = recipe if replaying is None else recipe.model_copy(update={"precision": "float32"})
         weights = None if material.class_weights_C is None else torch.from_numpy(material.class_weights_C)
         self._update = Update(model, self._optimizer, exact, weights, whole_only=replaying is not None)
-        self.last_epoch = recipe.epochs
+        self.an_epoch = steps_of(material, recipe)
+        self.updates = 0
+        """Steps of the optimizer done so far."""
         self.ending: Ending | None = None
         self._seal = Seal.of(model.module)
         self._training, self._evaluating = FlopsMeter(), FlopsMeter()
         self._random = torch.get_rng_state()
         self._sums = _Sums()
+        self._spared_before = 0
 
     def begin(self, before: Epoch, progress: Progress) -> None:
-        """Start with epoch 0, the model as it is, or go on after the last epoch that was acknowledged."""
+        """Start with epoch 0, the model as it is, or go on from where the run was paused or its last epoch ended."""
         self.epochs = self._ledger.epochs(self.run)
-        if self.epochs:
-            self._checkpoints.load(self.epochs[-1].epoch, self._model.module, self._optimizer)
-            progress.say(f"{self.candidate}: goes on after epoch {self.epochs[-1].epoch}")
-        else:
-            self._checkpoints.save(0, self._model.module, self._optimizer)
+        if not self.epochs:
+            self._save(self._checkpoints.path(0))
             self._ledger.add_epoch(self.run, before)
             self.epochs = [before]
+            return
+        path = self._checkpoints.path(self.epochs[-1].epoch)
+        self.updates = (len(self.epochs) - 1) * self.an_epoch
+        paused = self._ledger.fact(_paused(self.run))
+        if paused is not None and (sums := _Sums(**json.loads(paused))).updates > self.updates:
+            self.updates, self._sums, path = sums.updates, sums, self._checkpoints.path_within(sums.updates)
+        self._checkpoints.load(path, self._model.module, self._optimizer)
+        progress.say(f"{self.candidate}: goes on after {self.updates} of {self.planned} updates")
 
-    def end_after(self, epoch: int, steps_an_epoch: int) -> None:
-        """From now on the learning rate falls to zero by the end of this epoch, and the run ends there."""
-        self.last_epoch, known = epoch, (len(self.epochs) - 1) * steps_an_epoch
-        if epoch < self._recipe.epochs:
-            self.ending = known, epoch * steps_an_epoch - known
+    @property
+    def planned(self) -> int:
+        """Updates of the whole run, unless its end is brought forward."""
+        return self._recipe.epochs * self.an_epoch
+
+    @property
+    def last(self) -> int:
+        """The update after which the run ends at the latest."""
+        return self.planned if self.ending is None else sum(self.ending)
+
+    def end_after(self, updates: int) -> None:
+        """From now on the learning rate falls to zero by this update, and the run ends there."""
+        if updates < self.planned:
+            self.ending = self.updates, updates - self.updates
 
     @property
     def ended(self) -> str | None:
@@ -111,17 +130,26 @@ class Trainer:
             return f"the loss was no longer finite in epoch {last.epoch}"
         if last.epoch - best_epoch(self.epochs) >= self._recipe.patience:
             return f"no lower validation loss for {self._recipe.patience} epochs"
-        if self.ending is not None and last.epoch >= self.last_epoch:
-            return f"the budget was spent after {last.epoch} of {self._recipe.epochs} epochs"
-        return f"all {self._recipe.epochs} epochs done" if last.epoch >= self._recipe.epochs else None
+        # The sums are those of an epoch that is not evaluated yet, unless there are none.
+        if self.updates < self.last or self._sums.seen:
+            return None
+        if self.ending is not None:
+            return f"the budget was spent after {self.updates} of {self.planned} updates"
+        return f"all {self._recipe.epochs} epochs done"
+
+    @property
+    def within(self) -> int:
+        """Updates done of the next epoch."""
+        return self.updates - (len(self.epochs) - 1) * self.an_epoch if self._sums.seen else 0
 
     def begin_epoch(self) -> None:
-        """Get ready for the steps of the next epoch."""
+        """Get ready for the steps of the next epoch, or for what is left of one after a pause."""
         # Seeded by its name, not by what ran before: a resumed epoch drops out what it would have.
-        torch.manual_seed(derive(self.seed, self.run, len(self.epochs)))
-        self._random = torch.get_rng_state()
-        self._training.total = self._evaluating.total = 0
-        self._sums = _Sums(spared_flops=self._spared_flops)
+        torch.manual_seed(derive(self.seed, self.run, len(self.epochs), *([self.within] if self.within else [])))
+        state = bytes.fromhex(self._sums.random)
+        self._random = torch.frombuffer(bytearray(state), dtype=torch.uint8) if state else torch.get_rng_state()
+        self._training.total, self._evaluating.total = self._sums.train_flops, 0
+        self._spared_before = self._spared_flops - self._sums.spared_flops
         self._model.module.train()
 
     def step(self, progress_share: tuple[int, int], rows: Rows, batch: Batch, captured: Captured | None = None) -> None:
@@ -150,15 +178,28 @@ class Trainer:
             loss, right = self._counted(rows, batch, truth_B, None)
         self._random = torch.get_rng_state()
         self._sums.add(loss, right, len(rows), time.perf_counter() - began)
+        self.updates += 1
 
     def read_ahead(self, rows: Rows, batch: Batch) -> None:
         """Fetch what the next step will need while this one is computed."""
         if self._replaying is not None:
             self._replaying.read_ahead(rows, batch)
 
+    def pause(self) -> None:
+        """Keep an epoch that is not done yet, to go on from here."""
+        if not isfinite(self._sums.loss):
+            self.end_epoch()
+            return
+        self._note_sums()
+        self._sums.random = bytes(self._random.tolist()).hex()
+        self._save(path := self._checkpoints.path_within(self.updates))
+        self._ledger.note(_paused(self.run), json.dumps(asdict(self._sums)))
+        self._checkpoints.keep_only(path, *self._kept_epochs())
+
     def end_epoch(self) -> None:
         """Evaluate on the stop split, write the checkpoint, and acknowledge the epoch."""
         began, trained = time.perf_counter(), self._spared_flops
+        self._note_sums()
         stop = self._fit_on(self._material.stop)
         sums = self._sums
         epoch = Epoch(
@@ -168,21 +209,22 @@ class Trainer:
             stop_loss=stop.loss,
             stop_accuracy=stop.accuracy,
             seconds_s=sums.seconds_s + time.perf_counter() - began,
-            train_flops=self._training.total,
+            train_flops=sums.train_flops,
             evaluate_flops=self._evaluating.total,
-            spared_train_flops=trained - sums.spared_flops,
+            spared_train_flops=sums.spared_flops,
             spared_evaluate_flops=self._spared_flops - trained,
         )
-        self._checkpoints.save(epoch.epoch, self._model.module, self._optimizer)
+        self._save(self._checkpoints.path(epoch.epoch))
         self._ledger.add_epoch(self.run, epoch)
         self.epochs.append(epoch)
-        self._checkpoints.keep_only({epoch.epoch, best_epoch(self.epochs)})
+        self._sums = _Sums()
+        self._checkpoints.keep_only(*self._kept_epochs())
 
     def finish(self) -> Run:
         """The run as it is, the model left with the weights of its best epoch. Not yet in the ledger."""
         best = best_epoch(self.epochs)
         proof = self._seal.compare(self._model.module, self._optimizer)
-        self._checkpoints.load(best, self._model.module)
+        self._checkpoints.load(self._checkpoints.path(best), self._model.module)
         spared, self._evaluating.total = self._spared_flops, 0
         # Of a run that is paused nobody asks whether it over-fits yet, and asking costs a pass.
         train_fit = self._fit_on_sample() if self.ended else None
@@ -192,17 +234,29 @@ class Trainer:
             seed=self.seed,
             status="failed" if not _is_sound(self.epochs[-1]) else "finished" if self.ended else "paused",
             epochs=tuple(self.epochs),
+            updates=self.updates,
             best_epoch=best,
-            ended=self.ended or f"stopped after {self.epochs[-1].epoch} of {self._recipe.epochs} epochs",
+            ended=self.ended or f"stopped after {self.updates} of {self.planned} updates",
             train_fit=train_fit,
             proof=proof,
-            seconds_s=sum(epoch.seconds_s for epoch in self.epochs),
-            train_flops=sum(epoch.train_flops for epoch in self.epochs),
+            seconds_s=sum(epoch.seconds_s for epoch in self.epochs) + self._sums.seconds_s,
+            train_flops=sum(epoch.train_flops for epoch in self.epochs) + self._sums.train_flops,
             evaluate_flops=sum(epoch.evaluate_flops for epoch in self.epochs) + self._evaluating.total,
             prepare_flops=self._replaying.preparing.total if self._replaying else 0,
-            spared_train_flops=sum(epoch.spared_train_flops for epoch in self.epochs),
+            spared_train_flops=sum(e.spared_train_flops for e in self.epochs) + self._sums.spared_flops,
             spared_evaluate_flops=sum(e.spared_evaluate_flops for e in self.epochs) + self._spared_flops - spared,
         )
+
+    def _save(self, path: Path) -> None:
+        self._checkpoints.save(path, self._model.module, self._optimizer)
+
+    def _kept_epochs(self) -> list[Path]:
+        """A run goes on from its last epoch or pause, and ends with its best epoch."""
+        return [self._checkpoints.path(epoch) for epoch in {self.epochs[-1].epoch, best_epoch(self.epochs)}]
+
+    def _note_sums(self) -> None:
+        self._sums.updates, self._sums.train_flops = self.updates, self._training.total
+        self._sums.spared_flops = self._spared_flops - self._spared_before
 
     @property
     def notes(self) -> list[str]:
@@ -231,16 +285,31 @@ class Trainer:
         return fit(probabilities_NC, self._material.labels[rows])
 
 
+def steps_of(material: Material, recipe: Recipe) -> int:
+    """Steps of the optimizer in one epoch."""
+    return len(shuffled_batches(material.inputs, material.train, recipe.batch_size, 0))
+
+
+def _paused(run: str) -> str:
+    """Name of the ledger's fact that holds the sums of an epoch within which the run was paused."""
+    return f"paused {run}"
+
+
 @dataclass(slots=True)
 class _Sums:
-    """Of one epoch's steps."""
+    """Of the steps of one epoch so far."""
 
     loss: float = 0.0
     right: int = 0
     seen: int = 0
     seconds_s: float = 0.0
+    updates: int = 0
+    """Of the run by then; noted at a pause, as are the FLOPs."""
+    train_flops: int = 0
     spared_flops: int = 0
-    """Spared before the epoch began."""
+    random: str = ""
+    """State of the CPU's random numbers after the last step, as hexadecimal digits; of another device's there is none,
+    so what is left of the epoch drops out other numbers there than without the pause."""
 
     def add(self, loss: float, right: int, examples: int, seconds_s: float) -> None:
         self.loss += loss * examples

@@ -83,8 +83,10 @@ class Run(Record):
     candidate: str
     seed: int
     status: Literal["finished", "failed", "paused"]
-    """Paused: given up in the race before its last epoch."""
+    """Paused: given up in the race before its end."""
     epochs: tuple[Epoch, ...]
+    updates: int = 0
+    """Steps of the optimizer. A run that was paused may have stopped within an epoch."""
     best_epoch: int
     """Epoch with the lowest stop loss, whose weights were restored. 0 is the model before training."""
     ended: str
@@ -177,8 +179,8 @@ class Standing(Record):
     candidate: str
     rung: int | None
     """0 is the search for the learning rate; None where no rung was at stake."""
-    epochs: int
-    """Done by then."""
+    updates: int
+    """Steps of the optimizer, done by then."""
     loss: float | None
     """On the select split; None when it has none to show."""
     decision: Literal["kept", "pruned", "failed", "skipped", "finished"]
