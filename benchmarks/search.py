@@ -127,10 +127,15 @@ def arms_of(name: str, asked: Mapping[str, object], seed: int) -> dict[str, Call
         arms["sweep single blocks"] = lambda: swept(asked, name, seed, rates_of(asked)[0], "surgical")
     arms["race"] = lambda: raced(asked, name, seed, "depths;surgical" if shifted else "depths")
     if importlib.util.find_spec("finetuning_scheduler"):
-        from gradual import gradual
-
-        arms["gradual"] = lambda: dict(gradual(asked, seed))
+        arms["gradual"] = lambda: unfrozen_gradually(asked, seed)
     return arms
+
+
+def unfrozen_gradually(asked: Mapping[str, object], seed: int) -> Outcome:
+    """The schedule of finetuning-scheduler, which takes seconds to import."""
+    from gradual import gradual
+
+    return dict(gradual(asked, seed))
 
 
 def known_outcomes(results: Path) -> dict[tuple[str, int, str], Outcome]:
@@ -157,9 +162,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         results = asked.results or Path(cache) / "results.jsonl"
         for seed in range(asked.seeds):
-            for task in search_tasks(seed):
-                if task.name in asked.tasks.split(","):
-                    run(task.name, task.prepare(Path(cache)), seed, asked.arms.split(","), results)
+            tasks = {task.name: task for task in search_tasks(seed)}
+            for name in asked.tasks.split(","):
+                run(name, tasks[name].prepare(Path(cache)), seed, asked.arms.split(","), results)
         print(f"torch {torch.__version__}, {platform.machine()}, one thread; F1 on test, cost in full fine-tunes")
         show(known_outcomes(results))
 
