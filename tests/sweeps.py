@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,8 +178,7 @@ def train(
     with Ledger.at(folder / "ledger.sqlite") as ledger:
         run = train_candidate(
             candidate,
-            plan,
-            model,
+            replace(model, module=freeze(model.module, plan)),
             material,
             recipe,
             seed=0,

@@ -47,15 +47,15 @@ from frostline.measure.ranks import at_random, compared, last_blocks_first
 from frostline.models.sources import load_model
 from frostline.models.task_model import TaskModel
 from frostline.plan import propose
-from frostline.plan.apply import freeze
 from frostline.plan.blocks import blocks as find_blocks
 from frostline.plan.freeze_plan import FreezePlan
+from frostline.plan.network import planned
 from frostline.report.html import render_html
 from frostline.report.write import write_report
 from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
 from frostline.train.budgeted import Raced, prices_of, race_within, starters
-from frostline.train.checkpoint import delete_checkpoints, load_chosen_weights, save_chosen
+from frostline.train.checkpoint import delete_checkpoints, head_in, load_chosen_weights, save_chosen
 from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
 from frostline.train.evaluate import on_device
@@ -74,13 +74,13 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     start = race.start()
     budget = None if settings.budget is None else _budget_flops(race, start, settings.budget)
     raced = None if budget is None else race_within(race, start, budget)
-    runs = race.train_all(start) if raced is None else raced.runs
+    runs = race.train_all(start) if raced is None else raced.runs | race.ended_early(start)
     baselines = fit_baselines(race.data)
 
     # Choosing: the select split, and nothing of the test split.
     select_labels = race.data.labels[race.data.rows["select"]]
     select = _predictions(race.data, _select_answers(race, raced, runs), select_labels)
-    choice = _choice(raced, select, runs, settings.seed)
+    choice = _choice(race, raced, select, runs)
     chosen = choice.candidate
     reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
@@ -94,8 +94,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         race.data, {b.name: b.probabilities(race.data.rows["select"]) for b in baselines}, select_labels
     )
 
-    race.restore(runs[chosen])
-    save_chosen(folder.chosen_weights, race.model.module)
+    save_chosen(folder.chosen_weights, race.restore(runs[chosen]).module)
     sentences = {b.name: b.sentence for b in baselines}
     probes = _probe_records(race, start, select_labels)
     clean = ~race.data.overlap_test
@@ -107,7 +106,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         model=race.model.source,
         data=race.data.summary.model_copy(update={"notes": (*race.data.summary.notes, *notes, *_start_note(start))}),
         blocks=tuple(race.blocks),
-        candidates=tuple(_candidate(race, id) for id in race.plans if raced is None or id in runs),
+        candidates=tuple(_candidate(race, id) for id in race.plans if id in runs),
         runs=tuple(runs.values()),
         select=_results(race, select, "select", sentences),
         probes=probes,
@@ -222,11 +221,17 @@ def _select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) ->
     return answers
 
 
-def _choice(raced: Raced | None, select: Mapping[str, Predictions], runs: Mapping[str, Run], seed: int) -> Choice:
-    """In a race the choice fell among candidates trained equally far; else it falls among finished ones."""
+def _choice(race: Race, raced: Raced | None, select: Mapping[str, Predictions], runs: Mapping[str, Run]) -> Choice:
+    """Among finished candidates. A race has finished one, and what needs no training stands beside it."""
+    serving = race.serving_flops()
+    costs = {id: (serving[id.partition("@")[0]], runs[id].ordinary_train_flops) for id in select}
     if raced is None:
-        return choose(select, {id: runs[id].ordinary_train_flops for id in select}, metric="f1", seed=seed)
+        return choose(select, costs, metric="f1", seed=race.seed)
     assert raced.finished is not None
+    rivals = [raced.finished, *(id for id, plan in race.plans.items() if plan.ends_after and id in select)]
+    choice = choose({id: select[id] for id in rivals}, costs, metric="f1", seed=race.seed)
+    if choice.candidate != raced.finished:
+        return choice
     return Choice(
         candidate=raced.finished,
         best=raced.finished,
@@ -237,10 +242,9 @@ def _choice(raced: Raced | None, select: Mapping[str, Predictions], runs: Mappin
 
 
 def _candidate(race: Race, id: str) -> Candidate:
-    rate = race.rates.get(id) or race.recipe.learning_rate or race.model.learning_rate
     plan = race.plans[id]
     made = propose.candidate(id, plan, race.blocks, trainable_parameters=race.trainable_parameters(plan))
-    return made.model_copy(update={"learning_rate": rate, "spared": plan.spared})
+    return made.model_copy(update={"learning_rate": None if plan.ends_after else race.rate_of(id)})
 
 
 def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:
@@ -274,16 +278,16 @@ def _results(
 
 
 def _probe_records(race: Race, start: Start, labels: NDArray[np.int64]) -> tuple[Probe, ...]:
-    answers = {str(depth): race.probe_answers(depth) for depth in start.probe_strengths}
+    answers = {str(depth): race.probe_answers(depth) for depth in start.probes}
     predictions = _predictions(race.data, answers, labels)
     return tuple(
         Probe(
             depth=depth,
             block=race.blocks[depth - 1].name,
             measures=measure(predictions[str(depth)], "select"),
-            regularisation=strength,
+            regularisation=probed.strength,
         )
-        for depth, strength in start.probe_strengths.items()
+        for depth, probed in start.probes.items()
     )
 
 
@@ -440,10 +444,15 @@ def load_chosen(folder: Path, record: StudyRecord) -> nn.Module:
         StudyError: The base model or the trained tensors are no longer what the study had.
     """
     settings = read_settings(StudyFolder(folder).settings)
-    module = _load_model(settings, record.data).module
+    model, weights = _load_model(settings, record.data), StudyFolder(folder).chosen_weights
     chosen = record.candidate(record.choice.candidate)
     plan = FreezePlan(
-        blocks=tuple(block.name for block in record.blocks), frozen=frozenset(chosen.frozen), spared=chosen.spared
+        blocks=tuple(block.name for block in record.blocks),
+        frozen=frozenset(chosen.frozen),
+        spared=chosen.spared,
+        ends_after=chosen.ends_after,
     )
-    load_chosen_weights(StudyFolder(folder).chosen_weights, freeze(module, plan))
+    head = head_in(weights) if plan.ends_after else None
+    module = planned(model, plan, record.blocks, seed=settings.seed, head=head).module
+    load_chosen_weights(weights, module)
     return module.eval()

@@ -8,7 +8,7 @@ from builders import BINARY, TOPICS, make_predictions, spam_counts, topic_counts
 from frostline.core.predictions import Predictions
 from frostline.measure.choose import choose
 
-COSTS = {"full": 8, "depth-2": 6, "depth-5": 3}
+COSTS = {"full": (1, 8), "depth-2": (1, 6), "depth-5": (1, 3)}
 
 
 def candidates(**recalled: int) -> dict[str, Predictions]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +23,7 @@ from frostline.core.progress import Progress, Silent, Step
 from frostline.core.records import Epoch, Run
 from frostline.core.seeding import derive
 from frostline.models.task_model import TaskModel
+from frostline.plan.apply import freeze
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import fit, predict
@@ -58,8 +60,7 @@ def train(
     with Ledger.at(folder / "ledger.sqlite") as ledger:
         run = train_candidate(
             plan,
-            PLANS[plan],
-            model,
+            replace(model, module=freeze(model.module, PLANS[plan])),
             material,
             recipe,
             seed=0,

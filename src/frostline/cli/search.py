@@ -29,7 +29,7 @@ def search_command(
     floor: Floors = None,
     plans: Annotated[
         str | None,
-        typer.Option(help='depths, surgical, norms, biases, patterns "embeddings,layer[:3]"; several with ";".'),
+        typer.Option(help='depths, surgical, norms, biases, probes, lora, "embeddings,layer[:3]"; several with ";".'),
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts; guessed when left out.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels; guessed when left out.")] = None,

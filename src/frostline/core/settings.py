@@ -23,7 +23,8 @@ class Settings(Record):
     positive: str | None = None
     floors: tuple[str, ...] = ()
     plans: str = "depths"
-    """`depths`, `surgical`, `norms`, `biases` or patterns to freeze, with semicolons: `depths;embeddings,layer[:3]`."""
+    """`depths`, `surgical`, `norms`, `biases`, `probes`, `lora` or patterns to freeze; several with semicolons:
+    `depths;embeddings,layer[:3]`."""
     text_column: str | None = None
     label_column: str | None = None
     group_column: str | None = None

@@ -45,6 +45,11 @@ class StudyFolder:
         return self.weights / "start-head.safetensors"
 
     @property
+    def probes(self) -> Path:
+        """Heads of the networks that end early."""
+        return self.weights / "probes.safetensors"
+
+    @property
     def activations(self) -> Path:
         """May be deleted at any time."""
         return self.path / "activations"

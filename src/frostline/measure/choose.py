@@ -13,7 +13,7 @@ from frostline.measure.compare import metric_of, metric_standard_error
 
 
 def choose(
-    candidates: Mapping[str, Predictions], costs: Mapping[str, int], *, metric: str = "f1", seed: int = 0
+    candidates: Mapping[str, Predictions], costs: Mapping[str, tuple[int, ...]], *, metric: str = "f1", seed: int = 0
 ) -> Choice:
     """Take the cheapest of the candidates that cannot be told from the best.
 
@@ -22,7 +22,7 @@ def choose(
 
     Args:
         candidates: Answers on the select split, by candidate; one at least.
-        costs: Of each candidate; the smaller is preferred among the tied.
+        costs: Of each candidate, such as to serve it and then to train it; the smaller is preferred among the tied.
         metric: What is compared; F1 of the positive class, or macro F1 of several classes.
         seed: Of the bootstrap.
 

@@ -11,7 +11,9 @@ from frostline.core.errors import PlanError, suggestion
 from frostline.core.records import Block
 from frostline.plan.patterns import select
 
-_SPARED = {"norms": "norm layers", "biases": "biases"}
+Spared = Literal["", "norms", "biases", "adapters"]
+
+_SPARED = {"norms": "norm layers", "biases": "biases", "adapters": "low-rank adapters"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,13 @@ class FreezePlan:
     frozen: frozenset[str] = frozenset()
     """Blocks whose parameters are fixed. Empty means full fine-tuning."""
 
-    spared: Literal["", "norms", "biases"] = ""
-    """What trains inside the frozen blocks all the same: scale and shift of their norm layers, or every bias."""
+    spared: Spared = ""
+    """What trains inside the frozen blocks all the same: scale and shift of their norm layers, every bias, or adapters
+    that are put in."""
+
+    ends_after: str = ""
+    """The network ends after this block, the last of the frozen ones, and a fitted linear head answers; what stands
+    behind is dropped. Empty: the whole network runs."""
 
     def __post_init__(self) -> None:
         if self.spared and self.spared not in _SPARED:
@@ -45,6 +52,8 @@ class FreezePlan:
             raise PlanError(
                 f"The plan freezes {name!r}, but the model has no block of that name. {suggestion(name, self.blocks)}"
             )
+        if self.ends_after and self.frozen_in_order[-1:] != (self.ends_after,):
+            raise PlanError(f"The plan ends after {self.ends_after!r}, which is not the last of the blocks it freezes.")
         if self.blocks and not self.spared and self.frozen.issuperset(self.blocks):
             raise PlanError("The plan freezes every block, so nothing is left to train. Leave out at least the head.")
 
@@ -78,6 +87,10 @@ class FreezePlan:
         if not self.frozen:
             return "train everything (full fine-tuning)"
         names = self.frozen_in_order
+        if self.ends_after:
+            return (
+                f"end after {self.ends_after} with a fitted linear head ({len(names)} of {len(self.blocks)} blocks run)"
+            )
         if self.spared:
             trained = [name for name in self.blocks if name not in self.frozen]
             also = f" and {', '.join(trained)}" if trained else ""

@@ -8,6 +8,8 @@ from typing import Literal
 
 from frostline.core.errors import PlanError, suggestion
 from frostline.core.records import Block, Candidate
+from frostline.models.truncated import reached_parameters
+from frostline.plan.adapters import lora_missing
 from frostline.plan.freeze_plan import FreezePlan
 
 FULL = "full"
@@ -20,8 +22,8 @@ MOST = 12
 def proposed(blocks: Sequence[Block], given: str) -> dict[str, FreezePlan]:
     """Full fine-tuning, then the plans that a study's setting asks for, by candidate id.
 
-    The setting is a list separated by ";" of words (depths, surgical, norms, biases, full) and pattern groups,
-    in any mix. A plan that is already there is not tried twice.
+    The setting is a list separated by ";" of words (depths, surgical, norms, biases, probes, lora, full) and pattern
+    groups, in any mix. A plan that is already there is not tried twice.
 
     Raises:
         PlanError: An item is neither a word nor a pattern that matches, or asks for what the model lacks.
@@ -91,6 +93,35 @@ def narrow(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
     return {kind: FreezePlan(blocks=names, frozen=body, spared=kind) for kind in kinds if body}
 
 
+def probes(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
+    """Networks that end early, at every depth but the last: `probe-2` runs two blocks, and a linear head answers.
+
+    Nothing of them is trained but that head, which is fitted exactly; what stands behind is dropped, so they are
+    smaller and faster to serve.
+
+    >>> stack = [Block(name=n, path=n, parameters=100, head=n == "head") for n in ("stem", "layer.0", "head")]
+    >>> {id: plan.sentence for id, plan in probes(stack).items()}
+    {'probe-1': 'end after stem with a fitted linear head (1 of 3 blocks run)'}
+    """
+    names = _names(blocks)
+    places = [k for k, block in enumerate(blocks, 1) if not block.head and _counts(block, blocks)]
+    return {
+        f"probe-{k}": FreezePlan(blocks=names, frozen=frozenset(names[:k]), ends_after=names[k - 1])
+        for k in _spread(places[:-1], MOST)
+    }
+
+
+def lora(blocks: Sequence[Block]) -> dict[str, FreezePlan]:
+    """One plan: low-rank adapters beside the linear layers of frozen blocks, and the head, are trained.
+
+    Raises:
+        PlanError: The package peft, which makes them, is not installed.
+    """
+    if missing := lora_missing():
+        raise PlanError(missing)
+    return {"lora": FreezePlan(blocks=_names(blocks), frozen=_body(blocks), spared="adapters")}
+
+
 def patterns(blocks: Sequence[Block], given: str) -> dict[str, FreezePlan]:
     """Full fine-tuning and one plan for each of the user's `pattern,pattern;pattern` groups.
 
@@ -109,23 +140,31 @@ def candidate(
     """The record of a plan.
 
     Args:
-        trainable_parameters: Counted on the frozen model. A plan that spares norm layers or biases needs it:
-            block records do not tell how many those have.
+        trainable_parameters: Counted on the frozen model. A plan that spares something or ends early needs it:
+            block records do not tell how many parameters those have.
 
     Raises:
-        ValueError: The plan spares something and no count was given.
+        ValueError: The plan spares something or ends early, and no count was given.
     """
     if trainable_parameters is None:
-        if plan.spared:
-            raise ValueError(f"How many parameters train is not known from the blocks alone when {plan.spared} do.")
+        if plan.spared or plan.ends_after:
+            what = plan.spared or f"a head after {plan.ends_after}"
+            raise ValueError(f"How many parameters train is not known from the blocks alone with {what}.")
         trainable_parameters = sum(block.parameters for block in blocks if block.name not in plan.frozen)
+    total = sum(block.parameters for block in blocks)
+    if plan.ends_after:
+        total = reached_parameters(blocks, plan.freeze_depth) + trainable_parameters
+    elif plan.spared == "adapters":
+        total += trainable_parameters - sum(block.parameters for block in blocks if block.name not in plan.frozen)
     return Candidate(
         id=id,
         plan=plan.sentence,
         frozen=plan.frozen_in_order,
         freeze_depth=plan.freeze_depth,
         trainable_parameters=trainable_parameters,
-        total_parameters=sum(block.parameters for block in blocks),
+        total_parameters=total,
+        spared=plan.spared,
+        ends_after=plan.ends_after,
     )
 
 
@@ -159,6 +198,8 @@ _WORDS: Mapping[str, Callable[[Sequence[Block]], dict[str, FreezePlan]]] = {
     "surgical": surgical,
     "norms": _narrowed("norms"),
     "biases": _narrowed("biases"),
+    "probes": probes,
+    "lora": lora,
     FULL: lambda blocks: {FULL: _full(blocks)},
 }
 

@@ -115,7 +115,7 @@ def leading_plans(study: StudyRecord) -> dict[int, Candidate]:
     names = tuple(block.name for block in study.blocks)
     plans: dict[int, Candidate] = {}
     for candidate in sorted(study.candidates, key=lambda c: c.id != study.choice.candidate):
-        if frozenset(candidate.frozen) == frozenset(names[: candidate.freeze_depth]):
+        if not candidate.ends_after and frozenset(candidate.frozen) == frozenset(names[: candidate.freeze_depth]):
             plans.setdefault(candidate.freeze_depth, candidate)
     return dict(sorted(plans.items()))
 

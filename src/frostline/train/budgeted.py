@@ -136,7 +136,7 @@ def _find_rate(race: Race, halving: Halving, order: Sequence[str]) -> str | None
 
 
 def _order(plans: dict[str, FreezePlan]) -> list[str]:
-    return ordered({id: plan.frozen_in_order for id, plan in plans.items() if "@" not in id})
+    return ordered({id: plan.frozen_in_order for id, plan in plans.items() if "@" not in id and not plan.ends_after})
 
 
 def _cheap(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:

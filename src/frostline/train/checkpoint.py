@@ -19,6 +19,7 @@ from frostline.core.errors import ModelError, StudyError
 from frostline.core.files import write_atomically
 from frostline.plan.apply import frozen_tensors
 from frostline.plan.delta import load_delta, read_delta, save_delta
+from frostline.plan.network import LinearHead
 from frostline.train.optim import optimizer_tensors, restore_optimizer
 
 
@@ -97,6 +98,19 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def save_chosen(path: Path, module: nn.Module) -> None:
     """Write what training changed, as a delta bound to the frozen part."""
     save_delta(module, path)
+
+
+def head_in(path: Path) -> LinearHead:
+    """The head of a chosen network that ends early.
+
+    Raises:
+        StudyError: The file is missing or torn, or holds none.
+    """
+    try:
+        tensors = load_file(path)
+        return LinearHead(tensors["head.weight"], tensors["head.bias"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise StudyError(f"The head in {path} cannot be read ({error}). Run the study again.") from error
 
 
 def load_chosen_weights(path: Path, module: nn.Module) -> None:

@@ -22,7 +22,11 @@ def study_cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: flo
         budget_flops: Of a race; None when every candidate was trained to its end.
     """
     prices, epochs = prices_of(race, start), race.recipe.epochs
-    plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
+    plans = {
+        id: plan
+        for id, plan in race.plans.items()
+        if "@" not in id and not plan.ends_after and (budget_flops is not None or id in runs)
+    }
     ordinary = {
         id: runs[id].ordinary_flops
         if budget_flops is None
@@ -59,7 +63,7 @@ def _prepared(race: Race, start: Start, runs: Mapping[str, Run]) -> int:
 
 
 def _is_prefix(plan: FreezePlan) -> bool:
-    return len(plan.frozen) == plan.freeze_depth
+    return len(plan.frozen) == plan.freeze_depth and not plan.ends_after
 
 
 def sweep_bound_flops(

@@ -13,8 +13,6 @@ from frostline.core.progress import Progress
 from frostline.core.records import Epoch, Run
 from frostline.core.seeding import derive
 from frostline.models.task_model import Batch, TaskModel
-from frostline.plan.apply import freeze
-from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import on_device
 from frostline.train.inputs import Rows, shuffled_batches
@@ -30,7 +28,6 @@ PassOver = Callable[[Batch], Captured]
 
 def train_candidate(
     candidate: str,
-    plan: FreezePlan,
     model: TaskModel,
     material: Material,
     recipe: Recipe,
@@ -44,11 +41,11 @@ def train_candidate(
     until: int | None = None,
     last: int | None = None,
 ) -> Run:
-    """Train from the module's present weights and leave it with the weights of its best epoch.
+    """Train a frozen model from its present weights and leave it with the weights of its best epoch.
 
     Args:
         candidate: Its id.
-        plan: Applied to the module, which must be wholly unfrozen.
+        model: Frozen by the candidate's plan.
         before: Epoch 0, the module as it is.
         checkpoints: Where epochs are kept; a run found there and in the ledger is continued.
         replaying: Spares computing the frozen part again and again; the run is the same to the last bit.
@@ -58,7 +55,6 @@ def train_candidate(
     Returns:
         The finished, failed or paused run. It is not yet in the ledger.
     """
-    freeze(model.module, plan)
     trainer = Trainer(
         candidate, model, material, recipe, seed, ledger=ledger, checkpoints=checkpoints, replaying=replaying
     )

@@ -19,23 +19,30 @@ from torch import Tensor
 from frostline.core.ledger import Ledger
 from frostline.core.predictions import load_probabilities, save_probabilities
 from frostline.core.progress import Progress
-from frostline.core.records import Block, Run, SplitName
+from frostline.core.records import Block, Epoch, Run, SplitName
 from frostline.core.study_folder import StudyFolder
 from frostline.data.sources import Dataset
 from frostline.models.task_model import TaskModel
 from frostline.plan.apply import freeze, unfreeze
 from frostline.plan.freeze_plan import FreezePlan
+from frostline.plan.network import planned
+from frostline.plan.proof import Seal
 from frostline.train.activations import Activations
 from frostline.train.checkpoint import Checkpoints
-from frostline.train.evaluate import losses_of, predict
+from frostline.train.evaluate import losses_of, on_device, predict
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs
 from frostline.train.loop import train_candidate, train_together
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
-from frostline.train.start import Beginning, Start
+from frostline.train.start import Beginning, Start, probe_head
 from frostline.train.trainer import Material, Trainer, steps_of
 from frostline.train.update import class_weights
+
+LORA_RATE = 10
+"""Adapters start from zero and have further to go: their learning rate over that of other plans.
+
+Source: Schulman and Thinking Machines Lab (2025), LoRA without regret."""
 
 Probabilities = NDArray[np.float64]
 Losses = NDArray[np.float64]
@@ -116,6 +123,7 @@ class Race:
             seed=self.seed,
             activations=self.activations,
             replayed_splits=self._replayed_splits,
+            ends=frozenset(plan.freeze_depth for plan in self.plans.values() if plan.ends_after),
             folder=self.folder,
             ledger=self.ledger,
             progress=self.progress,
@@ -131,7 +139,11 @@ class Race:
     def _made_activations(self, keeping: Keeping) -> Activations:
         rows = np.sort(np.concatenate([self.data.rows[split] for split in self._replayed_splits]))
         frozen_by = self._twin if self.in_step else self._frozen_by
-        wanted = {id: plan for id, plan in self.plans.items() if self.examined is None or id in self.examined}
+        wanted = {
+            id: plan
+            for id, plan in self.plans.items()
+            if (self.examined is None or id in self.examined) and not (plan.spared == "adapters" or plan.ends_after)
+        }
         made = Activations(
             self.model,
             self.inputs,
@@ -158,6 +170,8 @@ class Race:
 
     def _twin(self, candidate: str, plan: FreezePlan) -> TaskModel:
         """A copy of the model for one candidate, which shares what is frozen."""
+        if plan.spared == "adapters" and candidate not in self._twins:
+            self._twins[candidate] = self._begun(candidate)
         if candidate not in self._twins:
             module = deepcopy(self.model.module)
             if self.fixed:
@@ -187,29 +201,56 @@ class Race:
         """One run a candidate, each from the same weights; finished ones are read from the ledger."""
         if self.in_step:
             self._train_in_step(start, self._recipe_of("", start))
-        runs = {}
+        runs = self.ended_early(start)
         for number, (candidate, plan) in enumerate(list(self.plans.items()), start=1):
+            if plan.ends_after:
+                continue
             run = self.ledger.run(self._run_id(candidate))
             if run is None:
                 self.progress.say(f"candidate {number} of {len(self.plans)}: {candidate}, {plan.sentence}")
                 run = self.train(candidate, start)
             self.progress.say(_outcome(run))
             runs[candidate] = run
+        return {candidate: runs[candidate] for candidate in self.plans if candidate in runs}
+
+    def ended_early(self, start: Start) -> dict[str, Run]:
+        """Runs of the networks that end early: their heads are fitted, so nothing is left to train."""
+        runs = {}
+        for candidate, plan in self.plans.items():
+            if not plan.ends_after or plan.freeze_depth not in start.probes:
+                continue
+            probed, module = start.probes[plan.freeze_depth], self._begun(candidate).module
+            stop = Epoch(epoch=0, stop_loss=probed.stop.loss, stop_accuracy=probed.stop.accuracy)
+            runs[candidate] = Run(
+                id=self._run_id(candidate),
+                candidate=candidate,
+                seed=self.seed,
+                status="finished",
+                epochs=(stop,),
+                best_epoch=0,
+                ended="its head is fitted, and nothing else is trained",
+                train_fit=probed.train,
+                proof=Seal.of(module).compare(module),
+                seconds_s=0.0,
+                train_flops=0,
+                evaluate_flops=0,
+            )
+            # The probe has answered already: its scores carry the candidate's name.
+            self.ledger.note(_asked(candidate, "select"), "0")
         return runs
 
     def answers(self, run: Run, split: SplitName) -> Probabilities:
         """What the run's best weights answer on a split (N, C), asked once and then read from disk."""
         if self.ledger.fact(_asked(run.candidate, split)) is None:
-            self.restore(run)
-            self._ask(run.candidate, split, self.model)
+            self._ask(run.candidate, split, self.restore(run))
         return load_probabilities(self.folder.scores(run.candidate, split))
 
     def trainable_parameters(self, plan: FreezePlan) -> int | None:
-        """Counted in the module where blocks do not tell: inside them, some parameters train. Else None."""
-        if not plan.spared:
+        """Counted in the network where blocks do not tell: inside them or beside them, some parameters train."""
+        if not plan.spared and not plan.ends_after:
             return None
-        self._apply(plan)
-        count = sum(p.numel() for p in self.model.module.parameters() if p.requires_grad)
+        network = self._network(plan).module
+        count = sum(p.numel() for p in network.parameters() if p.requires_grad)
         self._apply(None)
         return count
 
@@ -227,14 +268,12 @@ class Race:
     def losses_of(self, run: Run) -> Losses:
         """The same of a run as it is: of one that has ended with its best weights, of a paused one with its last."""
         if run.status == "paused":
-            name = _paused(run.candidate, run.updates)
-            self._begin_anew()
-            freeze(self.model.module, self.plans[run.candidate])
+            name, model = _paused(run.candidate, run.updates), self._begun(run.candidate)
             checkpoints = self.checkpoints(run.id)
             ends_epoch = run.updates == (len(run.epochs) - 1) * self.updates_an_epoch
             path = checkpoints.path(run.epochs[-1].epoch) if ends_epoch else checkpoints.path_within(run.updates)
-            checkpoints.load(path, self.model.module)
-            self._ask(run.candidate, "select", self.model, name)
+            checkpoints.load(path, model.module)
+            self._ask(run.candidate, "select", model, name)
             return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
         return losses_of(self.answers(run, "select"), self._select_labels)
 
@@ -247,6 +286,17 @@ class Race:
         """What a paused run answered on the select split when it was paused for good."""
         return load_probabilities(self.folder.scores(_paused(run.candidate, run.updates), "select"))
 
+    def rate_of(self, candidate: str) -> float:
+        """Peak learning rate of the backbone, or of the adapters in it."""
+        rate = self.rates.get(candidate) or self.recipe.learning_rate or self.model.learning_rate
+        return LORA_RATE * rate if self.plans[candidate].spared == "adapters" else rate
+
+    def serving_flops(self) -> dict[str, int]:
+        """One forward pass of one example, by candidate."""
+        flops = [block.forward_flops for block in self.blocks]
+        reached = {id: plan.freeze_depth if plan.ends_after else len(flops) for id, plan in self.plans.items()}
+        return {id: sum(flops[:depth]) for id, depth in reached.items()}
+
     def passing_flops(self) -> int:
         """Spent on passes over augmented batches and on checks of slices, in this process."""
         return self.activations.passing.total if self.activations else 0
@@ -255,16 +305,26 @@ class Race:
         """Spent on asking trained candidates for these splits, in this process or before."""
         return sum(self.ledger.total_of(_asked("%", split)) for split in splits)
 
-    def restore(self, run: Run) -> None:
-        """Give the module the plan and the best weights of a run."""
-        self._begin_anew()
-        freeze(self.model.module, self.plans[run.candidate])
-        self.checkpoints(run.id).load(self.checkpoints(run.id).path(run.best_epoch), self.model.module)
+    def restore(self, run: Run) -> TaskModel:
+        """The run's model, frozen by its plan, with its best weights."""
+        model, checkpoints = self._begun(run.candidate), self.checkpoints(run.id)
+        if not self.plans[run.candidate].ends_after:
+            checkpoints.load(checkpoints.path(run.best_epoch), model.module)
+        return model
 
-    def _begin_anew(self) -> None:
+    def _begun(self, candidate: str) -> TaskModel:
+        """A candidate's model, frozen by its plan, as its run finds it."""
         # The frozen part, too: what ran before may have trained what this plan freezes.
         self._apply(None)
         self.model.module.load_state_dict(self.beginning)
+        return self._network(self.plans[candidate])
+
+    def _network(self, plan: FreezePlan) -> TaskModel:
+        """The network that a plan trains, frozen by it. Where that is another one, it shares or copies the module."""
+        self._apply(None)
+        head = probe_head(self.folder, plan.freeze_depth) if plan.ends_after else None
+        batch = on_device(self.model, self.inputs.batch(self.data.rows["train"][:2])) if plan.ends_after else None
+        return planned(self.model, plan, self.blocks, seed=self.seed, head=head, batch=batch)
 
     def probe_answers(self, depth: int) -> Probabilities:
         """What the linear probe after `depth` blocks answers on the select split."""
@@ -283,9 +343,10 @@ class Race:
         )
         trainers = []
         for candidate, plan in self.plans.items():
-            if self.ledger.run(self._run_id(candidate)) is None:
+            if self.ledger.run(self._run_id(candidate)) is None and not plan.ends_after:
                 model = self._twin(candidate, plan)
-                model.module.load_state_dict(self.beginning)
+                if plan.spared != "adapters":
+                    model.module.load_state_dict(self.beginning)
                 trainers.append(self._trainer(candidate, model, recipe))
                 trainers[-1].begin(start.before, self.progress)
         train_together(
@@ -320,11 +381,10 @@ class Race:
 
     def train(self, candidate: str, start: Start, until: int | None = None, last: int | None = None) -> Run:
         """Train a candidate from where it is, to its end or to a pause after `until` updates."""
-        self._begin_anew()
+        model = self._begun(candidate)
         run = train_candidate(
             candidate,
-            self.plans[candidate],
-            self.model,
+            model,
             self._material,
             self._recipe_of(candidate, start),
             seed=self.seed,
@@ -338,11 +398,11 @@ class Race:
         )
         if run.status == "paused":
             return run
-        self._finish(candidate, run, self.model)
+        self._finish(candidate, run, model)
         return run
 
     def _recipe_of(self, candidate: str, start: Start) -> Recipe:
-        rate = self.rates.get(candidate, self.recipe.learning_rate)
+        rate = self.rate_of(candidate) if candidate else self.recipe.learning_rate
         return self.recipe.model_copy(update={"head_learning_rate": start.head_learning_rate, "learning_rate": rate})
 
     def _replaying(self, candidate: str) -> Replaying | None:

@@ -17,10 +17,11 @@ from frostline.core.files import write_atomically
 from frostline.core.ledger import Ledger
 from frostline.core.predictions import save_probabilities
 from frostline.core.progress import Progress
-from frostline.core.records import Block, Epoch, HeadRate, Record, SplitName
+from frostline.core.records import Block, Epoch, Fit, HeadRate, Record, SplitName
 from frostline.core.study_folder import StudyFolder
 from frostline.data.sources import Dataset
 from frostline.models.task_model import TaskModel
+from frostline.plan.network import LinearHead
 from frostline.train.activations import Activations
 from frostline.train.evaluate import fit, predict
 from frostline.train.flops import FlopsMeter
@@ -31,13 +32,22 @@ from frostline.train.recipe import Recipe
 from frostline.train.scores import score_blocks
 
 
+class Probed(Record):
+    """A linear probe: a classifier in its own right, of a network that ends there."""
+
+    strength: float
+    """Regularisation that was chosen on the stop split."""
+    stop: Fit
+    train: Fit
+
+
 class Start(Record):
     """What is known before any training: acknowledged once, so that a resumed study begins from the same weights."""
 
     before: Epoch
     """Epoch 0 of every run: the pretrained model with its starting head."""
-    probe_strengths: dict[int, float]
-    """Regularisation chosen for the linear probe of every depth."""
+    probes: dict[int, Probed]
+    """By depth."""
     forward_flops: int
     """One forward pass over the train split."""
     flops: int
@@ -59,6 +69,12 @@ class Start(Record):
         return best_rate(self.head_rates) or Recipe().head_learning_rate
 
 
+def probe_head(folder: StudyFolder, depth: int) -> LinearHead:
+    """The probe after so many blocks, as the head of a network that ends there."""
+    tensors = load_file(folder.probes)
+    return LinearHead(tensors[f"{depth}|weight"], tensors[f"{depth}|bias"])
+
+
 def known_start(ledger: Ledger) -> Start | None:
     """The start that was acknowledged; None before."""
     known = ledger.fact("start")
@@ -77,6 +93,8 @@ class Beginning:
     seed: int
     activations: Activations | None
     replayed_splits: tuple[SplitName, ...]
+    ends: frozenset[int]
+    """Depths after which some candidate's network ends."""
     folder: StudyFolder
     ledger: Ledger
     progress: Progress
@@ -93,6 +111,7 @@ class Beginning:
 
     def _new_start(self) -> Start:
         probes, features, forward_flops, flops = self._probe()
+        labels = {split: self.data.labels[self.data.rows[split]] for split in ("train", "stop")}
         head_fitted = self._fit_head(probes)
         meter = FlopsMeter()
         head_rates = meter.measure(lambda: self._try_head_rates(features)) if head_fitted else ()
@@ -114,7 +133,13 @@ class Beginning:
         )
         start = Start(
             before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
-            probe_strengths={depth: probe.strength for depth, probe in probes.items()},
+            probes={
+                depth: Probed(
+                    strength=probe.strength,
+                    **{split: fit(probe.probabilities(features[split][depth]), labels[split]) for split in labels},
+                )
+                for depth, probe in probes.items()
+            },
             forward_flops=forward_flops,
             flops=flops + meter.total,
             head_fitted=head_fitted,
@@ -156,7 +181,16 @@ class Beginning:
                 answer = probes[depth].probabilities(features["select"][depth])
                 save_probabilities(self.folder.scores(f"probe-{depth}", "select"), answer)
                 step.advance()
+        self._save_probes(probes)
         return probes, features, flops["train"], meter.total
+
+    def _save_probes(self, probes: Mapping[int, FittedLogistic]) -> None:
+        """As weights and biases, of the depths at which the network may end."""
+        tensors = {}
+        for depth in self.ends & probes.keys():
+            tensors[f"{depth}|weight"], tensors[f"{depth}|bias"] = head_weights(probes[depth])
+        if tensors:
+            write_atomically(self.folder.probes, lambda file: file.write(save(tensors)))
 
     def _try_head_rates(self, features: Mapping[str, Mapping[int, Features]]) -> tuple[HeadRate, ...]:
         """All rates on the features before the head, at the price of one matrix product a step."""

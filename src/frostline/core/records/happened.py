@@ -21,8 +21,10 @@ class Candidate(Record):
     total_parameters: int
     learning_rate: float | None = None
     """Peak rate of the backbone."""
-    spared: Literal["", "norms", "biases"] = ""
+    spared: Literal["", "norms", "biases", "adapters"] = ""
     """Parameters inside the frozen blocks that train all the same."""
+    ends_after: str = ""
+    """Last block that runs, of a network that ends early with a fitted linear head; empty when all of them run."""
 
     @property
     def trainable_share(self) -> float:
