@@ -8,7 +8,8 @@ For each task and seed:
   select split;
 - **conventions**: the head only, the last block with the head, the deeper half, everything: each at as many of the
   three rates (the default first) as one full fine-tune pays for, the best taken by loss on the select split;
-- **gradual unfreezing** from the head downwards by finetuning-scheduler, when that package is installed.
+- **gradual unfreezing** from the head downwards by finetuning-scheduler, when that package is installed: at the default
+  rate, from the same starting head.
 
 Costs are measured FLOPs over those of one full fine-tune at one known rate; of sweep and conventions what the ordinary
 way costs, nothing replayed. Each study's outcome is written to `--results` as soon as it is there, and is not made

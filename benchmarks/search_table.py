@@ -152,9 +152,7 @@ def _show_surgical(cases: Sequence[Case]) -> None:
         of_task = [case for case in cases if case.task == task]
         print(f"\n{task}, {len(of_task)} seeds\n\n| plan | test accuracy | old task |\n|---|---|---|")
         plans = dict.fromkeys(id for case in of_task for id in case.singles)
-        deepest = {
-            case.seed: next(reversed(next(iter(case.sweeps.values())).items())) for case in of_task if case.sweeps
-        }
+        deepest = [list(next(iter(case.sweeps.values())).values())[-1] for case in of_task if case.sweeps]
         for id in plans:
             print(_surgical_row(id, [case.singles[id] for case in of_task if id in case.singles]))
         if deepest:

@@ -212,11 +212,11 @@ def _select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) ->
     """Of every run that did not fail; a run that was given up answers as it was when it was paused."""
     answers = {}
     for id, run in runs.items():
-        if run.status == "finished" or (raced is not None and id == raced.finished):
+        if run.status == "finished":
             answers[id] = race.answers(run, "select")
         elif run.status == "paused":
             answers[id] = race.last_answers(run)
-    if not answers or (raced is not None and raced.finished is None):
+    if not answers or (raced is not None and not raced.finished):
         raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
     return answers
 
@@ -227,17 +227,18 @@ def _choice(race: Race, raced: Raced | None, select: Mapping[str, Predictions], 
     costs = {id: (serving[id.partition("@")[0]], runs[id].ordinary_train_flops) for id in select}
     if raced is None:
         return choose(select, costs, metric="f1", seed=race.seed)
-    assert raced.finished is not None
-    rivals = [raced.finished, *(id for id, plan in race.plans.items() if plan.ends_after and id in select)]
+    winner = raced.finished[0]
+    rivals = [*raced.finished, *(id for id, plan in race.plans.items() if plan.ends_after and id in select)]
     choice = choose({id: select[id] for id in rivals}, costs, metric="f1", seed=race.seed)
-    if choice.candidate != raced.finished:
+    if len(rivals) > 1:
         return choice
+    why = next(standing.reason for standing in raced.standings if standing.decision == "finished")
     return Choice(
-        candidate=raced.finished,
-        best=raced.finished,
-        tied=(raced.finished, *(id for id in raced.tied if id != raced.finished)),
+        candidate=winner,
+        best=winner,
+        tied=(winner, *(id for id in raced.tied if id != winner)),
         metric="f1",
-        reason=f"It won the race on validation loss: {raced.standings[-1].reason}.",
+        reason=f"It won the race on validation loss: {why}.",
     )
 
 
@@ -338,7 +339,7 @@ def _comparisons(
 def _start_note(start: Start) -> tuple[str, ...]:
     if not start.head_fitted:
         return ()
-    return ("Every candidate starts from the same head, fitted as a linear probe on the pretrained features.",)
+    return ("Every candidate starts from the same head: a linear probe on the pretrained features, tempered.",)
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

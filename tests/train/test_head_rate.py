@@ -172,7 +172,7 @@ def test_a_head_that_is_better_than_a_probe_is_tried_at_no_rate(
     """A model that comes with a trained head keeps it, and the usual rate."""
     model, material = image_model(), images()
     assert isinstance(model.head, nn.Linear)
-    monkeypatch.setattr("frostline.train.start.Beginning._fit_head", lambda beginning, probes: False)
+    monkeypatch.setattr("frostline.train.start.Beginning._fit_head", lambda beginning, features: False)
     with race_of(model, tmp_path, material=material, keeping=None) as race:
         start = race.start()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +30,8 @@ from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import fit, predict
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import shuffled_batches
-from frostline.train.loop import Material, train_candidate
+from frostline.train.loop import Leg, Material, train_candidate
+from frostline.train.optim import set_rate
 from frostline.train.recipe import Recipe
 from networks import bag_material, bag_model
 
@@ -50,8 +52,7 @@ def train(
     material: Material | None = None,
     recipe: Recipe = RECIPE,
     progress: Progress | None = None,
-    until: int | None = None,
-    last: int | None = None,
+    leg: Leg | None = None,
 ) -> tuple[Run, TaskModel]:
     """A candidate of a study in `folder`, begun or gone on with, from freshly loaded weights."""
     model, material = model or bag_model(), material or bag_material()
@@ -68,8 +69,7 @@ def train(
             ledger=ledger,
             checkpoints=Checkpoints(folder, f"{plan}-seed-0"),
             progress=progress or Silent(),
-            until=until,
-            last=last,
+            leg=leg,
         )
     return run, model
 
@@ -273,39 +273,64 @@ def test_a_run_killed_again_and_again_ends_the_same(tmp_path: Path) -> None:
     assert same(weights(other), weights(model))
 
 
-@given(pauses=st.sets(st.integers(1, 4 * batches_an_epoch() - 1), max_size=4))
-@settings(max_examples=20, deadline=None)
-def test_a_paused_run_goes_on_as_if_it_had_not_been(pauses: set[int]) -> None:
-    """Paused after any updates, within epochs too, and loaded anew each time: the same bits, and the same costs."""
+def legs_of(pauses: Iterable[int]) -> list[Leg]:
+    ends = [*sorted(pauses), RECIPE.epochs * batches_an_epoch()]
+    return [Leg(since, until, last=until == ends[-1]) for since, until in pairwise([0, *ends])]
+
+
+@given(pauses=st.sets(st.integers(1, 4 * batches_an_epoch() - 1), min_size=1, max_size=3), cut=st.integers(1, 7))
+@settings(max_examples=15, deadline=None)
+def test_a_paused_run_that_is_killed_goes_on_as_if_it_had_not_been(pauses: set[int], cut: int) -> None:
+    """Paused within epochs or between, loaded anew for every leg, the power cut in each: the same bits and costs."""
     with TemporaryDirectory() as folder:
-        whole, model = train(made(Path(folder) / "whole"))
-        for until in sorted(pauses):
-            paused, _ = train(Path(folder), until=until)
-            assert (paused.status, paused.updates) == ("paused", until)
-        resumed, other = train(Path(folder))
-
-    assert timeless(resumed) == timeless(whole)
+        safe, unsafe = made(Path(folder) / "safe"), made(Path(folder) / "unsafe")
+        for leg in legs_of(pauses):
+            whole, model = train(safe, leg=leg)
+            assert leg.last or (whole.status, whole.updates) == ("paused", leg.until)
+            with suppress(PowerCut):
+                train(unsafe, leg=leg, progress=CutAfter(cut))
+            resumed, other = train(unsafe, leg=leg)
+            assert timeless(resumed) == timeless(whole)
     assert same(weights(other), weights(model))
+    assert whole.status == "finished"
 
 
-def test_a_pause_that_is_older_than_the_last_epoch_is_forgotten(tmp_path: Path) -> None:
-    """Killed after an epoch that came after a pause, the run goes on from the epoch."""
-    whole, model = train(made(tmp_path / "whole"))
-    train(tmp_path, until=1)
-    with pytest.raises(PowerCut):
-        train(tmp_path, progress=CutAfter(batches_an_epoch() + 1))
-    resumed, other = train(tmp_path)
+def test_pauses_cost_nothing(tmp_path: Path) -> None:
+    """A run in four legs makes the steps of one in a single leg, and its epochs are as many."""
+    whole, _ = train(made(tmp_path / "whole"))
+    for leg in legs_of({1, 5, batches_an_epoch()}):
+        run, _ = train(tmp_path, leg=leg)
 
-    assert timeless(resumed) == timeless(whole)
-    assert same(weights(other), weights(model))
+    assert (run.train_flops, run.evaluate_flops, run.updates) == (
+        whole.train_flops,
+        whole.evaluate_flops,
+        whole.updates,
+    )
+    assert [epoch.train_flops for epoch in run.epochs] == [epoch.train_flops for epoch in whole.epochs]
+
+
+def test_the_learning_rate_falls_to_zero_within_every_leg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared at a rung has come to rest, and the next leg begins anew."""
+    rates: list[float] = []
+
+    def noted(optimizer: torch.optim.Optimizer, *place: Any, **named: Any) -> None:
+        set_rate(optimizer, *place, **named)
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr("frostline.train.trainer.set_rate", noted)
+    for leg in legs_of({10}):
+        train(tmp_path, leg=leg)
+
+    assert rates[9] < rates[5] < max(rates[10:])
+    assert rates[-1] == min(rates[10:])
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_a_run_may_end_within_an_epoch(tmp_path: Path, beyond: int) -> None:
-    """Its last epoch is shorter, is evaluated like any other, and the learning rate has come down by then."""
+    """Its last epoch is shorter, and is evaluated like any other."""
     until = batches_an_epoch() + 2
-    train(tmp_path, until=until)
-    run, _ = train(tmp_path, last=until + beyond)
+    train(tmp_path, leg=Leg(0, until, last=False))
+    run, _ = train(tmp_path, leg=Leg(until, until + beyond, last=True))
 
     assert (run.status, run.updates, len(run.epochs)) == ("finished", until + beyond, 3)
     assert run.ended == f"the budget was spent after {until + beyond} of {4 * batches_an_epoch()} updates"
@@ -317,7 +342,7 @@ def test_a_loss_that_is_not_finite_fails_a_run_that_is_paused(tmp_path: Path) ->
     """A run that breaks within an epoch in which it is to be paused has failed, and is not kept for later."""
     model = bag_model()
     model.module.get_submodule("head").register_forward_hook(lambda _, given, out: out + torch.inf)
-    run, _ = train(tmp_path, model=model, until=2)
+    run, _ = train(tmp_path, model=model, leg=Leg(0, 2, last=False))
 
     assert run.status == "failed"
 

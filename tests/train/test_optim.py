@@ -55,64 +55,13 @@ def test_the_cosine_is_that_of_torch(steps: int) -> None:
         theirs.step()
 
 
-@given(steps=st.integers(1, 300), share=st.floats(0, 0.99), schedule=SCHEDULES, data=st.data())
-def test_an_ending_as_planned_changes_nothing(
-    steps: int, share: float, schedule: Schedule, data: st.DataObject
-) -> None:
-    """A run told that what remains is what was planned has the same rates, to the last bit."""
-    known = data.draw(st.integers(0, steps - 1))
-    for step in range(steps):
-        told = rate_factor(step, steps, share, schedule, ending=(known, steps - known))
-        assert told == rate_factor(step, steps, share, schedule)
-
-
-@given(steps=st.integers(1, 300), share=st.floats(0, 0.99), schedule=SCHEDULES, data=st.data())
-def test_a_shortened_run_falls_to_zero_from_where_it_was(
-    steps: int, share: float, schedule: Schedule, data: st.DataObject
-) -> None:
-    """The past stays, the rate goes on from its value, falls at every step, and is zero after the last one."""
-    known = data.draw(st.integers(min(steps - 1, max(1, round(steps * share))), steps - 1))
-    left = data.draw(st.integers(1, steps - known))
-    planned = [rate_factor(step, steps, share, schedule) for step in range(steps)]
-    told = [rate_factor(step, steps, share, schedule, (known, left)) for step in range(known + left + 1)]
-
-    assert told[: known + 1] == planned[: known + 1]
-    if known >= max(1, round(steps * share)):
-        assert all(later < earlier for earlier, later in pairwise(told[known:]))
-        assert told[-1] == pytest.approx(0, abs=1e-12)
-
-
-@given(steps=st.integers(2, 300), share=st.floats(0, 0.99), data=st.data())
-def test_a_shortened_line_is_a_line(steps: int, share: float, data: st.DataObject) -> None:
-    """Behind the warm-up the linear ending falls by the same amount at every step."""
-    warmup = max(1, round(steps * share))
-    known = data.draw(st.integers(min(warmup, steps - 1), steps - 1))
-    left = data.draw(st.integers(1, steps - known))
-    value = rate_factor(known, steps, share)
-    for n in range(left if known >= warmup else 0):
-        told = rate_factor(known + n, steps, share, ending=(known, left))
-        assert told == pytest.approx(value * (left - n) / left)
-
-
-@given(steps=st.integers(1, 300), share=st.floats(0, 0.99), schedule=SCHEDULES, data=st.data())
-def test_a_run_shortened_in_its_warm_up_stays_within_bounds(
-    steps: int, share: float, schedule: Schedule, data: st.DataObject
-) -> None:
-    """However early and short the ending, no factor leaves (0, 1]."""
-    known = data.draw(st.integers(0, steps - 1))
-    left = data.draw(st.integers(1, steps - known))
-    told = [rate_factor(step, steps, share, schedule, (known, left)) for step in range(known + left)]
-
-    assert all(0 < factor <= 1 for factor in told)
-
-
-def test_setting_the_rate_takes_schedule_and_ending() -> None:
+def test_setting_the_rate_takes_the_schedule() -> None:
     """Every group is at its peak times the factor, whatever it was set to before."""
     model = bag_model()
     optimizer = make_optimizer(model.module, model.head, Recipe(head_learning_rate=0.1), 0.01)
     set_rate(optimizer, 3, 10, 0.1)
-    set_rate(optimizer, 7, 10, 0.1, schedule="cosine", ending=(6, 2))
-    factor = rate_factor(7, 10, 0.1, "cosine", (6, 2))
+    set_rate(optimizer, 7, 10, 0.1, schedule="cosine")
+    factor = rate_factor(7, 10, 0.1, "cosine")
 
     assert factor != rate_factor(7, 10, 0.1)
     assert {group["lr"] for group in optimizer.param_groups} == {0.01 * factor, 0.1 * factor}

@@ -21,10 +21,16 @@ from frostline.core.records import Standing
 Losses = NDArray[np.float64]
 
 STARTERS = 4
-"""Plans that are tried first, spread over all: with more, each gets too little."""
+"""Freeze depths that are tried first, spread over all: with more, each gets too little."""
+
+EXTRAS = 2
+"""Plans beside the freeze depths that are tried as early."""
 
 RESERVE = 0.6
 """Share of the updates that the leader must still be able to reach, whatever else is tried."""
+
+WHOLE = 1.0
+"""The same for what is tried only when there is budget to spare."""
 
 
 class Runners(Protocol):
@@ -32,6 +38,9 @@ class Runners(Protocol):
 
     def price(self, candidate: str, updates: int) -> int:
         """FLOPs of training it up to so many updates from where it is, and of asking it for the select split."""
+
+    def whole_price(self, candidate: str) -> int:
+        """FLOPs of training it from its start to its end."""
 
     def advance(self, candidate: str, updates: int, last: int) -> Losses | None:
         """Train it until so many updates are done, of `last` in all; its losses (N,). None when it failed."""
@@ -43,9 +52,10 @@ class Halving:
 
     Args:
         runners: Train and answer.
-        order: All candidates, from the one that trains most to the one that trains least.
+        order: The freeze depths, from the one that trains most to the one that trains least.
         updates: Steps of the optimizer in one whole run.
         budget_flops: Of all that is trained here.
+        extras: Other candidates, the most promising first.
         told: Called with every decision, when it falls.
 
     Source of the halving: Jamieson, Talwalkar (2016), Non-stochastic best arm identification and hyperparameter
@@ -56,6 +66,7 @@ class Halving:
     order: Sequence[str]
     updates: int
     budget_flops: int
+    extras: Sequence[str] = ()
     told: Callable[[Standing], None] = lambda standing: None
     spent_flops: int = 0
     standings: list[Standing] = field(default_factory=list)
@@ -82,40 +93,59 @@ class Halving:
         self._tell(best, "kept", "its learning rate is carried over to every other plan", rung=0)
         return best
 
-    def run(self, started: str | None = None) -> str | None:
-        """Race to the end. The candidate that was finished; None when every one failed.
+    def run(self, started: str | None = None) -> list[str]:
+        """Race to the end. The candidates that were finished, the winner first; none when every one failed.
 
         Args:
-            started: A candidate that `find_rate` has trained already.
+            started: A freeze depth that `find_rate` has trained already.
         """
-        order = [*self.order]
-        first = spread(order, STARTERS)
+        first = spread(self.order, STARTERS)
         if started is not None and started not in first:
             first = [*first[:-1], started] if len(first) == STARTERS else [*first, started]
-        for number, until in enumerate(_rungs(self.updates), start=1):
-            # Those that train least first: what the others may cost depends on who leads by then.
-            entrants = [*reversed(first)] if number == 1 else self._alive()
-            self._rung(entrants, until)
-            if number == 1:
-                self._rung(self._neighbours(order), until)
-            self._halve(number)
+        rung, *more = _rungs(self.updates)
+        # Those that train least first: what the others may cost depends on who leads by then.
+        self._rung([*reversed(first)], rung)
+        extras = max(EXTRAS, EXTRAS + STARTERS - len(first))
+        self._rung(self.extras[:extras], rung)
+        self._rung(self._neighbours(), rung)
+        self._refine(rung, self.extras[extras:])
+        self._halve(1)
+        for number, until in enumerate(more, start=2):
+            if self._affords_rivals(until):
+                self._rung(self._alive(), until, WHOLE)
+                self._halve(number)
         return self._finish()
 
     # ------------------------------------------------------------ one rung
 
-    def _rung(self, entrants: Sequence[str], until: int) -> None:
+    def _rung(self, entrants: Sequence[str], until: int, reach: float = RESERVE) -> None:
         for candidate in entrants:
             if self._done.get(candidate, 0) >= until:
                 continue
-            if self._affords(candidate, until):
+            if self._affords(candidate, until, reach):
                 self._advance(candidate, until)
             elif candidate not in self._losses:
                 self._tell(candidate, "skipped", "the budget has no room for it beside finishing the leader")
 
-    def _neighbours(self, order: Sequence[str]) -> list[str]:
-        """Untried plans halfway from the leader to the tried plans beside it."""
-        tried = [order.index(candidate) for candidate in self._losses if candidate in order]
-        leader = self._leader() if tried else ""
+    def _refine(self, until: int, extras: Sequence[str]) -> None:
+        """With budget to spare: closer and closer around whoever leads, then what is left of the extras."""
+        while True:
+            beside = [c for c in self._neighbours() if self._affords(c, until, WHOLE)]
+            if not beside:
+                break
+            self._advance(beside[0], until)
+        self._rung(extras, until, WHOLE)
+
+    def _affords_rivals(self, until: int) -> bool:
+        """Whether anyone can be compared further without keeping the leader from its end."""
+        leader = self._leader() if self._losses else None
+        return any(self._affords(rival, until, WHOLE) for rival in self._alive() if rival != leader)
+
+    def _neighbours(self) -> list[str]:
+        """Untried freeze depths halfway from the leader to the tried ones beside it."""
+        order = [*self.order]
+        tried = [order.index(candidate) for candidate in self._done if candidate in order]
+        leader = self._leader() if self._losses else ""
         if leader not in order:
             return []
         at = order.index(leader)
@@ -135,21 +165,27 @@ class Halving:
                 self._tell(candidate, "pruned", reason, rung=number)
                 del self._losses[candidate]
 
-    def _finish(self) -> str | None:
-        """Train the cheapest of those that cannot be told from the leader to its end, or as far as the budget goes."""
-        while self._alive():
-            leader = self._leader()
-            self.tied = tied = [c for c in self._alive() if self._is_tied(leader, c)]
-            chosen = min(tied, key=lambda candidate: (self.runners.price(candidate, self.updates), candidate))
-            done = self._done[chosen]
-            last = self._furthest(chosen, done)
+    def _finish(self) -> list[str]:
+        """Train the cheapest of those that cannot be told from the leader to its end, or as far as the budget goes.
+
+        What is left then goes into others of those that were kept, as far as they too can be trained to their ends.
+        """
+        finished: list[str] = []
+        while rest := [candidate for candidate in self._alive() if candidate not in finished]:
+            leader = min(rest, key=self._mean)
+            tied = [candidate for candidate in rest if self._is_tied(leader, candidate)]
+            chosen = min(tied, key=lambda candidate: (self.runners.whole_price(candidate), candidate))
+            last = self._furthest(chosen, self._done[chosen])
+            if finished and last < self.updates:
+                break
             if self._advance(chosen, last, last):
+                self.tied = self.tied if finished else tied
+                finished.append(chosen)
                 others = ", ".join(c for c in tied if c != chosen)
                 why = f"the cheapest of those tied: {others}" if others else "no other is within the paired noise"
                 short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
                 self._tell(chosen, "finished", f"{why}{short}")
-                return chosen
-        return None
+        return finished
 
     # ------------------------------------------------------------ what it knows
 
@@ -174,12 +210,12 @@ class Halving:
     def _has(self, flops: int) -> bool:
         return self.spent_flops + flops <= self.budget_flops
 
-    def _affords(self, candidate: str, until: int) -> bool:
-        """Whether the leader can still be finished afterwards. The very first one is always trained."""
+    def _affords(self, candidate: str, until: int, reach: float = RESERVE) -> bool:
+        """Whether the leader can still reach its end afterwards, or near it. The very first one is always trained."""
         if not self._losses:
             return True
         leader = self._leader()
-        wanted = max(self._done[leader], round(RESERVE * self.updates))
+        wanted = max(self._done[leader], until if candidate == leader else 0, round(reach * self.updates))
         return self._has(self.runners.price(candidate, until) + self.runners.price(leader, wanted))
 
     def _alive(self) -> list[str]:
@@ -222,9 +258,9 @@ def _rungs(updates: int) -> list[int]:
     backbone, the plans that train least, at the slowest rate, look best (`docs/log.md`).
 
     >>> [_rungs(updates) for updates in (1, 2, 8, 100)]
-    [[1], [1], [2, 3], [25, 40]]
+    [[1], [1], [2, 4], [25, 50]]
     """
-    return sorted({-(-updates // 4), max(1, round(0.4 * updates))})
+    return sorted({-(-updates // 4), -(-updates // 2)})
 
 
 def spread(order: Sequence[str], most: int) -> list[str]:

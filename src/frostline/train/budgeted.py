@@ -14,7 +14,9 @@ from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.allocation import STARTERS, Halving, Losses, ordered, spread
 from frostline.train.price import Prices
 from frostline.train.race import Race
+from frostline.train.scores import plan_score
 from frostline.train.start import Start
+from frostline.train.trainer import Leg
 
 RATES = (1 / 3, 1.0, 3.0)
 """Learning rates that are tried, as multiples of the model's default."""
@@ -29,8 +31,8 @@ class Raced:
 
     runs: dict[str, Run]
     """Of every candidate that was trained, in the order in which they began."""
-    finished: str | None
-    """The winner; None when all failed."""
+    finished: tuple[str, ...]
+    """Trained to the end, the winner first; empty when all failed."""
     tied: tuple[str, ...]
     """Candidates within the paired noise of the leader when the winner was chosen, the winner among them."""
     standings: tuple[Standing, ...]
@@ -65,14 +67,17 @@ class Entrants:
         evaluated = evaluations * self.prices.evaluating_flops(plan, blocks, replayed=replayed)
         return round(trained + evaluated + self.prices.asking_flops(plan, blocks, replayed=replayed))
 
+    def whole_price(self, candidate: str) -> int:
+        plan, epochs = self.race.plans[candidate], self.race.recipe.epochs
+        return epochs * self.prices.epoch_flops(plan, self.race.blocks, replayed=self._is_replayed(candidate))
+
     def advance(self, candidate: str, updates: int, last: int) -> Losses | None:
         # What was answered at a rung before the study was killed decides again, whatever the run has become since.
         known = self.race.losses_at(candidate, updates)
         run = self.race.known_run(candidate)
         if run is None:
-            # The last leg goes to the end: there is nothing to pause for.
-            until = None if updates == last else updates
-            run = self.race.train(candidate, self.start, until=until, last=last if updates == last else None)
+            leg = Leg(self.done.get(candidate, 0), updates, last=updates == last)
+            run = self.race.train(candidate, self.start, leg)
         self.runs[candidate], self.done[candidate] = run, updates
         if known is not None:
             return known
@@ -85,8 +90,8 @@ class Entrants:
 
 def starters(plans: dict[str, FreezePlan]) -> tuple[str, ...]:
     """Candidates that a race begins with: the only ones for which it pays to capture in the first pass."""
-    order = _order(plans)
-    return tuple(dict.fromkeys([*spread(order, STARTERS), *_cheap(plans, order)[:1]]))
+    depths = _depths(plans)
+    return tuple(dict.fromkeys([*spread(depths, STARTERS), *_cheap(plans, depths)[:1]]))
 
 
 def prices_of(race: Race, start: Start) -> Prices:
@@ -107,17 +112,24 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
         budget_flops: Of the whole search; what the start has cost already counts.
     """
     entrants = Entrants(race, start, prices_of(race, start))
-    order = _order(race.plans)
     updates = race.recipe.epochs * race.updates_an_epoch
-    halving = Halving(entrants, order, updates, budget_flops, told=lambda s: race.progress.say(_said(s)))
+    halving = Halving(
+        entrants,
+        _depths(race.plans),
+        updates,
+        budget_flops,
+        extras=_extras(race.plans, start),
+        told=lambda standing: race.progress.say(_said(standing)),
+    )
     halving.spent_flops = start.flops + start.prepare_flops
-    started = _find_rate(race, halving, order) if race.recipe.learning_rate is None else None
+    started = _find_rate(race, halving) if race.recipe.learning_rate is None else None
     finished = halving.run(started)
-    return Raced(entrants.runs, finished, tuple(halving.tied), tuple(halving.standings))
+    return Raced(entrants.runs, tuple(finished), tuple(halving.tied), tuple(halving.standings))
 
 
-def _find_rate(race: Race, halving: Halving, order: Sequence[str]) -> str | None:
+def _find_rate(race: Race, halving: Halving) -> str | None:
     """The best variant of the cheapest plan that trains more than the head; every other plan gets its rate."""
+    order = [*halving.order]
     cheap = _cheap(race.plans, order)
     if not cheap:
         return None
@@ -129,14 +141,26 @@ def _find_rate(race: Race, halving: Halving, order: Sequence[str]) -> str | None
     best = halving.find_rate(variants)
     if best is None:
         return None
-    race.rates.update(dict.fromkeys(order, race.rates[best]))
+    race.rates.update(dict.fromkeys([*order, *halving.extras], race.rates[best]))
     # It stands for its plan from now on.
     halving.order = [best if candidate == cheap[0] else candidate for candidate in order]
     return best
 
 
-def _order(plans: dict[str, FreezePlan]) -> list[str]:
-    return ordered({id: plan.frozen_in_order for id, plan in plans.items() if "@" not in id and not plan.ends_after})
+def _depths(plans: dict[str, FreezePlan]) -> list[str]:
+    """Full fine-tuning and the plans that freeze a leading run of blocks, the one that trains most first."""
+    return ordered({id: plan.frozen_in_order for id, plan in plans.items() if _is_depth(plan) and "@" not in id})
+
+
+def _extras(plans: dict[str, FreezePlan], start: Start) -> list[str]:
+    """All others that are trained: what a user named, then by where the pretrained model's gradient is."""
+    gradients = start.block_scores.get("relative gradient norm", {})
+    extras = [id for id, plan in plans.items() if not _is_depth(plan) and not plan.ends_after and "@" not in id]
+    return sorted(extras, key=lambda id: (not id.startswith("plan-"), -plan_score(plans[id], gradients), id))
+
+
+def _is_depth(plan: FreezePlan) -> bool:
+    return len(plan.frozen) == plan.freeze_depth and not plan.ends_after
 
 
 def _cheap(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:

@@ -12,9 +12,6 @@ from frostline.core.records import Block
 from frostline.plan.groups import grouped, param_groups
 from frostline.train.recipe import Recipe, Schedule
 
-Ending = tuple[int, int]
-"""A run that is cut short: the step at which that was known, and how many steps remain from there."""
-
 
 def make_optimizer(
     module: nn.Module, head: nn.Module | None, recipe: Recipe, learning_rate: float, blocks: Sequence[Block] = ()
@@ -59,52 +56,35 @@ def _layers(
 
 
 def set_rate(
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    steps: int,
-    warmup_share: float,
-    *,
-    schedule: Schedule = "linear",
-    ending: Ending | None = None,
+    optimizer: torch.optim.Optimizer, step: int, steps: int, warmup_share: float, *, schedule: Schedule = "linear"
 ) -> None:
     """Set every group's learning rate for one step, see `rate_factor`."""
-    factor = rate_factor(step, steps, warmup_share, schedule, ending)
+    factor = rate_factor(step, steps, warmup_share, schedule)
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
 
 
-def rate_factor(
-    step: int, steps: int, warmup_share: float, schedule: Schedule = "linear", ending: Ending | None = None
-) -> float:
+def rate_factor(step: int, steps: int, warmup_share: float, schedule: Schedule = "linear") -> float:
     """Linear warm-up from near zero to 1, then down to zero after the last step.
 
-    A run that is cut short passes through the rest of its curve, linear or cosine, in the steps that remain: from its
-    value when that was known the factor falls to zero. Cut short within the warm-up, it first hurries through the rest
-    of that.
-
     Args:
-        steps: Of the whole run, as planned when it began.
+        step: Counted from 0, from where the leg began.
+        steps: Of the leg: the whole run, or as far as a race lets it go before it is compared.
         schedule: Shape of the way down: a straight line or half a cosine wave.
-        ending: The steps that remain are at least 1 and at most those planned.
 
-    Source of the cosine: Loshchilov & Hutter (2017), SGDR: stochastic gradient descent with warm restarts, ICLR.
+    Source of the cosine and of several such legs in a run: Loshchilov & Hutter (2017), SGDR: stochastic gradient
+        descent with warm restarts, ICLR.
 
     >>> [round(rate_factor(step, 10, 0.2), 2) for step in (0, 1, 2, 9)]
     [0.5, 1.0, 1.0, 0.12]
-    >>> [rate_factor(step, 10, 0.2, ending=(6, 2)) for step in (5, 6, 7)]
-    [0.625, 0.5, 0.25]
     """
-    place: float = step
-    if ending is not None and step >= ending[0]:
-        known, left = ending
-        place = known + (step - known) * (steps - known) / left
     warmup = max(1, round(steps * warmup_share))
-    if place < warmup:
-        return min(1.0, (place + 1) / warmup)
+    if step < warmup:
+        return min(1.0, (step + 1) / warmup)
     down = max(1, steps - warmup)
     if schedule == "cosine":
-        return (1 + cos(pi * (place - warmup) / down)) / 2
-    return (steps - place) / down
+        return (1 + cos(pi * (step - warmup) / down)) / 2
+    return (steps - step) / down
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Linear probes: how far the frozen pretrained features after each block already go.
 
-One forward pass gives the features of every depth. The probe after the last block is also where a
-linear head starts from (linear probing, then fine-tuning; Kumar et al. 2022).
+One forward pass gives the features of every depth.
 
 Shape letters: N examples, B examples in a batch, F features, C classes.
 """
@@ -141,7 +140,11 @@ def head_weights(probe: FittedLogistic) -> tuple[Tensor, Tensor]:
     """Weight (C, F) and bias (C,) of a linear layer that answers what the probe answers."""
     scaler, regression = probe.pipeline.steps[0][1], probe.pipeline.steps[1][1]
     weight_CF = regression.coef_ / scaler.scale_
-    bias_C = regression.intercept_ - weight_CF @ scaler.mean_
+    return linear_layer(weight_CF, regression.intercept_ - weight_CF @ scaler.mean_)
+
+
+def linear_layer(weight_CF: NDArray[np.float64], bias_C: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """Coefficients and intercepts of a logistic regression as weight (C, F) and bias (C,) of a linear layer."""
     if len(weight_CF) == 1:
         # Two classes have one row of coefficients: the difference of the two logits.
         weight_CF, bias_C = np.stack([-weight_CF[0], weight_CF[0]]) / 2, np.array([-bias_C[0], bias_C[0]]) / 2

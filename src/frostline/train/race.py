@@ -36,7 +36,7 @@ from frostline.train.loop import train_candidate, train_together
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
 from frostline.train.start import Beginning, Start, probe_head
-from frostline.train.trainer import Material, Trainer, steps_of
+from frostline.train.trainer import Leg, Material, Trainer, steps_of
 from frostline.train.update import class_weights
 
 LORA_RATE = 10
@@ -379,8 +379,8 @@ class Race:
             self._ask(candidate, "select", model)  # now, while its weights are in place
         self.ledger.add_run(run)
 
-    def train(self, candidate: str, start: Start, until: int | None = None, last: int | None = None) -> Run:
-        """Train a candidate from where it is, to its end or to a pause after `until` updates."""
+    def train(self, candidate: str, start: Start, leg: Leg | None = None) -> Run:
+        """Train a candidate from where it is, to its end or to that of a leg."""
         model = self._begun(candidate)
         run = train_candidate(
             candidate,
@@ -393,8 +393,7 @@ class Race:
             checkpoints=self.checkpoints(self._run_id(candidate)),
             progress=self.progress,
             replaying=self._replaying(candidate),
-            until=until,
-            last=last,
+            leg=leg,
         )
         if run.status == "paused":
             return run

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from pydantic import Field
 from safetensors.torch import load_file, save
+from torch.nn import functional
 
 from frostline.core.errors import ModelError
 from frostline.core.files import write_atomically
@@ -30,6 +32,7 @@ from frostline.train.inputs import Inputs
 from frostline.train.probes import Features, FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
 from frostline.train.recipe import Recipe
 from frostline.train.scores import score_blocks
+from frostline.train.start_head import fit_start_head
 
 
 class Probed(Record):
@@ -112,7 +115,7 @@ class Beginning:
     def _new_start(self) -> Start:
         probes, features, forward_flops, flops = self._probe()
         labels = {split: self.data.labels[self.data.rows[split]] for split in ("train", "stop")}
-        head_fitted = self._fit_head(probes)
+        head_fitted = self._fit_head(features)
         meter = FlopsMeter()
         head_rates = meter.measure(lambda: self._try_head_rates(features)) if head_fitted else ()
         stop = self.data.rows["stop"]
@@ -207,18 +210,24 @@ class Beginning:
             self.seed,
         )
 
-    def _fit_head(self, probes: Mapping[int, FittedLogistic]) -> bool:
-        """Start the head from the last probe, unless it is already better on the stop split."""
-        if self.model.head is None or not probes:
+    def _fit_head(self, features: Mapping[str, Mapping[int, Features]]) -> bool:
+        """Start the head from a tempered probe, unless its own answers are already better on the stop split."""
+        head, depths = self.model.head, features["train"]
+        if head is None or not depths or not np.isfinite(depths[max(depths)]).all():
             return False
-        weight_CF, bias_C = head_weights(probes[max(probes)])
-        if weight_CF.shape != self.model.head.weight.shape:
+        train_NF, stop_NF = depths[max(depths)], features["stop"][max(depths)]
+        train_N, stop_N = (self.data.labels[self.data.rows[split]] for split in ("train", "stop"))
+        if train_NF.shape[1] != head.in_features:
             return False
-        stop = self.data.rows["stop"]
-        own = fit(predict(self.model, self.inputs, stop, FlopsMeter()), self.data.labels[stop])
-        if own.loss is not None and own.loss <= probes[max(probes)].stop_loss:
+        weight_CF, bias_C, probe_loss = fit_start_head(train_NF, train_N, stop_NF, stop_N)
+        if weight_CF.shape != head.weight.shape:
+            return False
+        bias = None if head.bias is None else head.bias.detach().cpu()
+        logits_NC = functional.linear(torch.from_numpy(stop_NF), head.weight.detach().cpu(), bias)
+        own = fit(functional.softmax(logits_NC, dim=1).double().numpy(), stop_N)
+        if own.loss is not None and own.loss <= probe_loss:
             return False
         ready = {"weight": weight_CF, "bias": bias_C}
         write_atomically(self.folder.start_head, lambda file: file.write(save(ready)))
-        set_head(self.model.head, weight_CF, bias_C)
+        set_head(head, weight_CF, bias_C)
         return True

@@ -29,7 +29,7 @@ from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import fit, predict, shape_of
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs, Rows, shuffled_batches
-from frostline.train.optim import Ending, make_optimizer, set_rate
+from frostline.train.optim import make_optimizer, set_rate
 from frostline.train.recipe import Recipe
 from frostline.train.replaying import Replaying
 from frostline.train.update import TooBig, Update
@@ -50,6 +50,20 @@ class Material:
     """Of the network, in execution order: a layer-wise decay of the learning rate asks for them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A part of a run that a race asks for, in updates.
+
+    The learning rate rises and falls to zero within a leg, so that what is compared at its end is not what a high
+    rate happens to leave; the next leg begins anew.
+    """
+
+    since: int
+    until: int
+    last: bool
+    """The run ends with it, if it does not end before; else it is paused."""
+
+
 class Trainer:
     """One run. Its model is frozen by the plan already, and has the weights from which the run starts.
 
@@ -57,6 +71,7 @@ class Trainer:
         candidate: Its id.
         checkpoints: Where epochs are kept; a run found there and in the ledger is continued.
         replaying: Spares computing the frozen part again and again; the run is the same to the last bit.
+        leg: How far the run goes; None: all of it, in one.
     """
 
     def __init__(
@@ -70,6 +85,7 @@ class Trainer:
         ledger: Ledger,
         checkpoints: Checkpoints,
         replaying: Replaying | None = None,
+        leg: Leg | None = None,
     ) -> None:
         self.candidate, self.run, self.seed = candidate, checkpoints.run, seed
         self.epochs: list[Epoch] = []
@@ -84,7 +100,7 @@ class Trainer:
         self.an_epoch = steps_of(material, recipe)
         self.updates = 0
         """Steps of the optimizer done so far."""
-        self.ending: Ending | None = None
+        self.leg = leg or Leg(0, recipe.epochs * self.an_epoch, last=True)
         self._seal = Seal.of(model.module)
         self._training, self._evaluating = FlopsMeter(), FlopsMeter()
         self._random = torch.get_rng_state()
@@ -109,18 +125,8 @@ class Trainer:
 
     @property
     def planned(self) -> int:
-        """Updates of the whole run, unless its end is brought forward."""
+        """Updates of the whole run, if no budget ends it earlier."""
         return self._recipe.epochs * self.an_epoch
-
-    @property
-    def last(self) -> int:
-        """The update after which the run ends at the latest."""
-        return self.planned if self.ending is None else sum(self.ending)
-
-    def end_after(self, updates: int) -> None:
-        """From now on the learning rate falls to zero by this update, and the run ends there."""
-        if updates < self.planned:
-            self.ending = self.updates, updates - self.updates
 
     @property
     def ended(self) -> str | None:
@@ -131,11 +137,16 @@ class Trainer:
         if last.epoch - best_epoch(self.epochs) >= self._recipe.patience:
             return f"no lower validation loss for {self._recipe.patience} epochs"
         # The sums are those of an epoch that is not evaluated yet, unless there are none.
-        if self.updates < self.last or self._sums.seen:
+        if self.updates < self.leg.until or self._sums.seen or not (self.leg.last or self.updates >= self.planned):
             return None
-        if self.ending is not None:
+        if self.updates < self.planned:
             return f"the budget was spent after {self.updates} of {self.planned} updates"
         return f"all {self._recipe.epochs} epochs done"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the leg is not done: an epoch that ends with the run is evaluated, however short it is."""
+        return self.ended is None and (self.updates < self.leg.until or (self.leg.last and self._sums.seen > 0))
 
     @property
     def within(self) -> int:
@@ -152,11 +163,10 @@ class Trainer:
         self._spared_before = self._spared_flops - self._sums.spared_flops
         self._model.module.train()
 
-    def step(self, progress_share: tuple[int, int], rows: Rows, batch: Batch, captured: Captured | None = None) -> None:
+    def step(self, rows: Rows, batch: Batch, captured: Captured | None = None) -> None:
         """One step of the optimizer; none any more once the loss of the epoch is not finite.
 
         Args:
-            progress_share: Steps done of the whole run, and all of its steps.
             rows: The examples.
             batch: What the network takes for them.
             captured: What the frozen part gives for the batch, when that was computed for several runs at once.
@@ -167,7 +177,8 @@ class Trainer:
         # Other runs may have drawn random numbers since this one's last step.
         torch.set_rng_state(self._random)
         recipe = self._recipe
-        set_rate(self._optimizer, *progress_share, recipe.warmup_share, schedule=recipe.schedule, ending=self.ending)
+        done, steps = self.updates - self.leg.since, self.leg.until - self.leg.since
+        set_rate(self._optimizer, done, steps, recipe.warmup_share, schedule=recipe.schedule)
         truth_B = torch.as_tensor(self._material.labels[rows], device=next(iter(batch.values())).device)
         try:
             loss, right = self._counted(rows, batch, truth_B, captured)
