@@ -24,26 +24,28 @@ from frostline.core.predictions import Predictions
 from frostline.core.progress import Progress, Silent
 from frostline.core.records import (
     Candidate,
-    CheapScore,
     Choice,
-    Comparison,
     DataSummary,
-    Probe,
-    Result,
     Run,
     StudyRecord,
     Verdict,
 )
 from frostline.core.settings import Settings, read_settings
 from frostline.core.study_folder import StudyFolder, finished_record, keep_record
-from frostline.data.sources import Dataset, load_data
+from frostline.data.sources import load_data
 from frostline.data.splits import SplitShares
+from frostline.evidence import (
+    as_predictions,
+    candidate_record,
+    cheap_scores,
+    comparisons,
+    equally_far,
+    probe_records,
+    results,
+)
 from frostline.judge.floors import parse_floor
 from frostline.judge.verdict import judge_study
 from frostline.measure.choose import choose
-from frostline.measure.compare import compare
-from frostline.measure.measures import measure
-from frostline.measure.ranks import at_random, compared, last_blocks_first
 from frostline.models.sources import load_model
 from frostline.models.task_model import TaskModel
 from frostline.plan import propose
@@ -62,7 +64,6 @@ from frostline.train.evaluate import on_device
 from frostline.train.inputs import make_inputs
 from frostline.train.race import Probabilities, Race
 from frostline.train.recipe import Keeping, Recipe
-from frostline.train.scores import plan_score
 from frostline.train.start import Start
 
 
@@ -79,7 +80,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
 
     # Choosing: the select split, and nothing of the test split.
     select_labels = race.data.labels[race.data.rows["select"]]
-    select = _predictions(race.data, _select_answers(race, raced, runs), select_labels)
+    select = as_predictions(race.data, _select_answers(race, raced, runs), select_labels)
     choice = _choice(race, raced, select, runs)
     chosen = choice.candidate
     reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
@@ -89,14 +90,14 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     finalists = [chosen, reference] if reference not in (chosen, None) else [chosen]
     answers = {id: race.answers(runs[id], "test") for id in finalists if id}
     answers |= {b.name: b.probabilities(race.data.rows["test"]) for b in baselines}
-    test = _predictions(race.data, answers, _open_test(race, tuple(answers)))
-    select |= _predictions(
+    test = as_predictions(race.data, answers, _open_test(race, tuple(answers)))
+    select |= as_predictions(
         race.data, {b.name: b.probabilities(race.data.rows["select"]) for b in baselines}, select_labels
     )
 
     save_chosen(folder.chosen_weights, race.restore(runs[chosen]).module)
     sentences = {b.name: b.sentence for b in baselines}
-    probes = _probe_records(race, start, select_labels)
+    probes = probe_records(race, start, select_labels)
     clean = ~race.data.overlap_test
     return StudyRecord(
         name=folder.path.name,
@@ -106,20 +107,20 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         model=race.model.source,
         data=race.data.summary.model_copy(update={"notes": (*race.data.summary.notes, *notes, *_start_note(start))}),
         blocks=tuple(race.blocks),
-        candidates=tuple(_candidate(race, id) for id in race.plans if id in runs),
+        candidates=tuple(candidate_record(race, id) for id in race.plans if id in runs),
         runs=tuple(runs.values()),
-        select=_results(race, select, "select", sentences),
+        select=results(race, select, "select", sentences),
         probes=probes,
         head_rates=start.head_rates,
-        evidence=_evidence(race, start, probes, _equally_far(raced, select, race.plans)),
+        evidence=cheap_scores(race, start, probes, equally_far(raced, select, race.plans)),
         race=() if raced is None else raced.standings,
         choice=choice,
         reference=reference,
-        test=_results(race, test, "test", sentences),
+        test=results(race, test, "test", sentences),
         test_without_overlap=()
         if clean.all()
-        else _results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
-        comparisons=_comparisons(choice, test, select, settings.seed),
+        else results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
+        comparisons=comparisons(choice, test, select, settings.seed),
         openings=tuple(ledger.openings()),
         cost=study_cost(race, start, runs, time.perf_counter() - began + earlier_s, budget),
         replay=race.activations.summary(runs) if race.activations else None,
@@ -242,12 +243,6 @@ def _choice(race: Race, raced: Raced | None, select: Mapping[str, Predictions], 
     )
 
 
-def _candidate(race: Race, id: str) -> Candidate:
-    plan = race.plans[id]
-    made = propose.candidate(id, plan, race.blocks, trainable_parameters=race.trainable_parameters(plan))
-    return made.model_copy(update={"learning_rate": None if plan.ends_after else race.rate_of(id)})
-
-
 def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:
     """The test labels. A resumed study that had opened them for the same contenders goes on with that opening."""
     labels, opening = race.data.sealed.open(contenders)
@@ -256,84 +251,6 @@ def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:
         race.ledger.add_opening(opening)
     race.progress.say(f"test split opened once for {', '.join(contenders)}")
     return labels
-
-
-def _predictions(
-    data: Dataset, answers: Mapping[str, Probabilities], labels: NDArray[np.int64]
-) -> dict[str, Predictions]:
-    return {name: Predictions.from_probabilities(data.task, labels, answer) for name, answer in answers.items()}
-
-
-def _results(
-    race: Race, predictions: Mapping[str, Predictions], split: str, baselines: Mapping[str, str]
-) -> tuple[Result, ...]:
-    return tuple(
-        Result(
-            name=name,
-            kind="baseline" if name in baselines else "candidate",
-            sentence=baselines.get(name) or race.plans[name].sentence,
-            measures=measure(prediction, split),
-        )
-        for name, prediction in predictions.items()
-    )
-
-
-def _probe_records(race: Race, start: Start, labels: NDArray[np.int64]) -> tuple[Probe, ...]:
-    answers = {str(depth): race.probe_answers(depth) for depth in start.probes}
-    predictions = _predictions(race.data, answers, labels)
-    return tuple(
-        Probe(
-            depth=depth,
-            block=race.blocks[depth - 1].name,
-            measures=measure(predictions[str(depth)], "select"),
-            regularisation=probed.strength,
-        )
-        for depth, probed in start.probes.items()
-    )
-
-
-def _equally_far(
-    raced: Raced | None, select: Mapping[str, Predictions], plans: Mapping[str, FreezePlan]
-) -> dict[str, float]:
-    """Loss on the select split, by plan: at the first rung of a race, else at the end."""
-    if raced is not None:
-        told = [s for s in raced.standings if s.rung == 1 and s.loss is not None]
-        return {s.candidate.partition("@")[0]: s.loss for s in told if s.loss is not None}
-    losses = {id: measure(predictions, "select").loss for id, predictions in select.items() if id in plans}
-    return {id: loss for id, loss in losses.items() if loss is not None}
-
-
-def _evidence(race: Race, start: Start, probes: Sequence[Probe], losses: Mapping[str, float]) -> tuple[CheapScore, ...]:
-    """What each cheap score predicted of the plans, and how that went with the losses that were measured."""
-    plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
-    probed = {probe.depth: probe.measures.metrics["f1"].value for probe in probes}
-    depths = {id: plan.freeze_depth for id, plan in plans.items()}
-    predicted = {
-        name: {id: plan_score(plan, by_block) for id, plan in plans.items()}
-        for name, by_block in start.block_scores.items()
-    }
-    predicted["linear probe behind the frozen blocks"] = {
-        id: value for id, depth in depths.items() if (value := probed.get(depth)) is not None
-    }
-    predicted["last blocks first"] = last_blocks_first(depths)
-    predicted["at random"] = at_random(plans, race.seed)
-    return compared(predicted, losses)
-
-
-def _comparisons(
-    choice: Choice, test: Mapping[str, Predictions], select: Mapping[str, Predictions], seed: int
-) -> tuple[Comparison, ...]:
-    """On the test split the chosen against every other finalist; on the select split the best against the chosen."""
-    chosen = choice.candidate
-    made = [
-        compare(test[chosen], other, names=(chosen, name), split="test", seed=seed)
-        for name, other in test.items()
-        if name != chosen
-    ]
-    if choice.best != chosen:
-        names = (chosen, choice.best)
-        made.append(compare(select[chosen], select[choice.best], names=names, split="select", seed=seed))
-    return tuple(made)
 
 
 def _start_note(start: Start) -> tuple[str, ...]:

@@ -1,0 +1,107 @@
+"""Evidence of a study as records: what was tried, what it answered, what cheap scores had predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frostline.core.predictions import Predictions
+from frostline.core.records import Candidate, CheapScore, Choice, Comparison, Probe, Result
+from frostline.data.sources import Dataset
+from frostline.measure.compare import compare
+from frostline.measure.measures import measure
+from frostline.measure.ranks import at_random, compared, last_blocks_first
+from frostline.plan import propose
+from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.budgeted import Raced
+from frostline.train.race import Probabilities, Race
+from frostline.train.scores import plan_score
+from frostline.train.start import Start
+
+
+def candidate_record(race: Race, id: str) -> Candidate:
+    plan = race.plans[id]
+    made = propose.candidate(id, plan, race.blocks, trainable_parameters=race.trainable_parameters(plan))
+    return made.model_copy(update={"learning_rate": None if plan.ends_after else race.rate_of(id)})
+
+
+def as_predictions(
+    data: Dataset, answers: Mapping[str, Probabilities], labels: NDArray[np.int64]
+) -> dict[str, Predictions]:
+    return {name: Predictions.from_probabilities(data.task, labels, answer) for name, answer in answers.items()}
+
+
+def results(
+    race: Race, predictions: Mapping[str, Predictions], split: str, baselines: Mapping[str, str]
+) -> tuple[Result, ...]:
+    return tuple(
+        Result(
+            name=name,
+            kind="baseline" if name in baselines else "candidate",
+            sentence=baselines.get(name) or race.plans[name].sentence,
+            measures=measure(prediction, split),
+        )
+        for name, prediction in predictions.items()
+    )
+
+
+def probe_records(race: Race, start: Start, labels: NDArray[np.int64]) -> tuple[Probe, ...]:
+    answers = {str(depth): race.probe_answers(depth) for depth in start.probes}
+    predictions = as_predictions(race.data, answers, labels)
+    return tuple(
+        Probe(
+            depth=depth,
+            block=race.blocks[depth - 1].name,
+            measures=measure(predictions[str(depth)], "select"),
+            regularisation=probed.strength,
+        )
+        for depth, probed in start.probes.items()
+    )
+
+
+def equally_far(
+    raced: Raced | None, select: Mapping[str, Predictions], plans: Mapping[str, FreezePlan]
+) -> dict[str, float]:
+    """Loss on the select split, by plan: at the first rung of a race, else at the end."""
+    if raced is not None:
+        told = [s for s in raced.standings if s.rung == 1 and s.loss is not None]
+        return {s.candidate.partition("@")[0]: s.loss for s in told if s.loss is not None}
+    losses = {id: measure(predictions, "select").loss for id, predictions in select.items() if id in plans}
+    return {id: loss for id, loss in losses.items() if loss is not None}
+
+
+def cheap_scores(
+    race: Race, start: Start, probes: Sequence[Probe], losses: Mapping[str, float]
+) -> tuple[CheapScore, ...]:
+    """What each cheap score predicted of the plans, and how that went with the losses that were measured."""
+    plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
+    probed = {probe.depth: probe.measures.metrics["f1"].value for probe in probes}
+    depths = {id: plan.freeze_depth for id, plan in plans.items()}
+    predicted = {
+        name: {id: plan_score(plan, by_block) for id, plan in plans.items()}
+        for name, by_block in start.block_scores.items()
+    }
+    predicted["linear probe behind the frozen blocks"] = {
+        id: value for id, depth in depths.items() if (value := probed.get(depth)) is not None
+    }
+    predicted["last blocks first"] = last_blocks_first(depths)
+    predicted["at random"] = at_random(plans, race.seed)
+    return compared(predicted, losses)
+
+
+def comparisons(
+    choice: Choice, test: Mapping[str, Predictions], select: Mapping[str, Predictions], seed: int
+) -> tuple[Comparison, ...]:
+    """On the test split the chosen against every other finalist; on the select split the best against the chosen."""
+    chosen = choice.candidate
+    made = [
+        compare(test[chosen], other, names=(chosen, name), split="test", seed=seed)
+        for name, other in test.items()
+        if name != chosen
+    ]
+    if choice.best != chosen:
+        names = (chosen, choice.best)
+        made.append(compare(select[chosen], select[choice.best], names=names, split="select", seed=seed))
+    return tuple(made)
