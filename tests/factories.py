@@ -131,3 +131,8 @@ def write_table(path: Path, rows: int = 160) -> Path:
     lines = [",".join([label, *map(str, row)]) for label, row in zip(labels, numbers.tolist(), strict=True)]
     path.write_text("\n".join(["label,amount,hour,age", *lines]), encoding="utf-8")
     return path
+
+
+def pretrained_text() -> nn.Module:
+    """The network of `tiny_text` with the head that it was pretrained with."""
+    return tiny_text(2)

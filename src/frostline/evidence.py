@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frostline.core.predictions import Predictions
-from frostline.core.records import Candidate, CheapScore, Choice, Comparison, Probe, Result
+from frostline.core.records import (
+    Candidate,
+    CheapScore,
+    Choice,
+    Comparison,
+    Confirmation,
+    DialPoint,
+    Forgetting,
+    Probe,
+    Result,
+    Run,
+)
 from frostline.data.sources import Dataset
+from frostline.measure.choose import choose
 from frostline.measure.compare import compare
+from frostline.measure.forgetting import forgetting
 from frostline.measure.measures import measure
 from frostline.measure.ranks import at_random, compared, last_blocks_first
 from frostline.plan import propose
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.budgeted import Raced
+from frostline.train.dial import Dialled
+from frostline.train.old_task import OldTask
 from frostline.train.race import Probabilities, Race
 from frostline.train.scores import plan_score
 from frostline.train.start import Start
@@ -105,3 +120,65 @@ def comparisons(
         names = (chosen, choice.best)
         made.append(compare(select[chosen], select[choice.best], names=names, split="select", seed=seed))
     return tuple(made)
+
+
+def best_setting(dial: Sequence[Dialled], seed: int) -> Dialled:
+    """The setting that keeps most of the old task, of those as good on the new one; the fine-tuned end in doubt.
+
+    As good: within one paired standard error of the best on the select split. More of the old task: above the
+    fine-tuned end by more than the noise on the same examples.
+    """
+    tuned = dial[-1]
+    errors = {point.run.candidate: (int((point.old.predicted_N != point.old.true_N).sum()),) for point in dial}
+    tied = choose({point.run.candidate: point.select for point in dial}, errors, metric="f1", seed=seed).tied
+    better = [p for p in dial if p.run.candidate in tied and p is not tuned and _keeps_more(p, tuned, seed)]
+    return min(better, key=lambda point: errors[point.run.candidate], default=tuned)
+
+
+def _keeps_more(point: Dialled, tuned: Dialled, seed: int) -> bool:
+    compared = compare(point.old, tuned.old, names=("between", "tuned"), split="old task", seed=seed, resamples=1)
+    low = compared.differences["accuracy"].low
+    return low is not None and low > 0
+
+
+def dial_points(dial: Sequence[Dialled], before: Predictions | None, seed: int) -> tuple[DialPoint, ...]:
+    """The dial as records.
+
+    Args:
+        before: What the pretrained network answers on the old task; None when there is no dial.
+    """
+    return tuple(
+        DialPoint(
+            candidate=point.run.candidate,
+            share=point.share,
+            select=measure(point.select, "select"),
+            forgetting=forgetting(before, point.old, seed=seed),
+        )
+        for point in dial
+        if before is not None
+    )
+
+
+def forgotten_by(
+    race: Race, runs: Mapping[str, Run], finalists: Iterable[str], old: OldTask | None, before: Predictions | None
+) -> dict[str, Forgetting]:
+    """What each finalist has forgotten, as far as it can be asked: adapters and early ends are other networks."""
+    found = {}
+    for id in finalists:
+        plan = race.plans[id]
+        if old is not None and before is not None and not plan.ends_after and plan.spared != "adapters":
+            model = race.restore(runs[id])
+            found[id] = forgetting(before, old.answers(model.module, model.head), seed=race.seed)
+    return found
+
+
+def confirmations(race: Race, start: Start, candidates: Iterable[str], seeds: int) -> tuple[Confirmation, ...]:
+    """Each candidate trained whole with the seeds that follow the study's."""
+    labels = race.data.labels[race.data.rows["select"]]
+    found = []
+    for candidate in candidates:
+        for seed in range(race.seed + 1, race.seed + seeds):
+            _, answers, flops = race.confirm(candidate, start, seed)
+            select = measure(Predictions.from_probabilities(race.data.task, labels, answers), "select")
+            found.append(Confirmation(candidate=candidate, seed=seed, select=select, flops=flops))
+    return tuple(found)

@@ -36,16 +36,21 @@ from frostline.data.sources import load_data
 from frostline.data.splits import SplitShares
 from frostline.evidence import (
     as_predictions,
+    best_setting,
     candidate_record,
     cheap_scores,
     comparisons,
+    confirmations,
+    dial_points,
     equally_far,
+    forgotten_by,
     probe_records,
     results,
 )
 from frostline.judge.floors import parse_floor
 from frostline.judge.verdict import judge_study
 from frostline.measure.choose import choose
+from frostline.measure.measures import measure
 from frostline.models.sources import load_model
 from frostline.models.task_model import TaskModel
 from frostline.plan import propose
@@ -60,8 +65,10 @@ from frostline.train.budgeted import Raced, prices_of, race_within, starters
 from frostline.train.checkpoint import delete_checkpoints, head_in, load_chosen_weights, save_chosen
 from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
+from frostline.train.dial import Dialled, dial_flops, turn_dial
 from frostline.train.evaluate import on_device
 from frostline.train.inputs import make_inputs
+from frostline.train.old_task import OldTask, load_old_task
 from frostline.train.race import Probabilities, Race
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.start import Start
@@ -70,11 +77,12 @@ from frostline.train.start import Start
 def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
     """The main job. Whatever the ledger holds already is not done again."""
     began = time.perf_counter()
+    old = _old_task(settings, progress)
     race, notes = prepare(settings, folder, ledger, progress)
     earlier_s = race.seconds_already_trained()
     start = race.start()
     budget = None if settings.budget is None else _budget_flops(race, start, settings.budget)
-    raced = None if budget is None else race_within(race, start, budget)
+    raced = None if budget is None else race_within(race, start, budget - (dial_flops(race, start) if old else 0))
     runs = race.train_all(start) if raced is None else raced.runs | race.ended_early(start)
     baselines = fit_baselines(race.data)
 
@@ -82,13 +90,21 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     select_labels = race.data.labels[race.data.rows["select"]]
     select = as_predictions(race.data, _select_answers(race, raced, runs), select_labels)
     choice = _choice(race, raced, select, runs)
+    rivals = _rivals(choice, select)
+    dial = turn_dial(race, runs[choice.candidate], old) if old else ()
+    if dial and (setting := best_setting(dial, settings.seed)) is not dial[-1]:
+        choice = _dialled(choice, setting)
+        runs[choice.candidate], select[choice.candidate] = setting.run, setting.select
     chosen = choice.candidate
     reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
 
     # Judging: every finalist has answered before the labels are read, once.
-    finalists = [chosen, reference] if reference not in (chosen, None) else [chosen]
-    answers = {id: race.answers(runs[id], "test") for id in finalists if id}
+    finalists = [id for id in dict.fromkeys((chosen, reference)) if id]
+    before = old.answers() if old else None
+    forgotten = forgotten_by(race, runs, finalists, old, before)
+    confirmed = confirmations(race, start, rivals, settings.seeds)
+    answers = {id: race.answers(runs[id], "test") for id in finalists}
     answers |= {b.name: b.probabilities(race.data.rows["test"]) for b in baselines}
     test = as_predictions(race.data, answers, _open_test(race, tuple(answers)))
     select |= as_predictions(
@@ -121,8 +137,19 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         if clean.all()
         else results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
         comparisons=comparisons(choice, test, select, settings.seed),
+        forgetting=forgotten,
+        dial=dial_points(dial, before, settings.seed),
+        confirmations=confirmed,
         openings=tuple(ledger.openings()),
-        cost=study_cost(race, start, runs, time.perf_counter() - began + earlier_s, budget),
+        cost=study_cost(
+            race,
+            start,
+            runs,
+            time.perf_counter() - began + earlier_s,
+            budget,
+            old_flops=old.meter.total if old else 0,
+            confirm_flops=sum(confirmation.flops for confirmation in confirmed),
+        ),
         replay=race.activations.summary(runs) if race.activations else None,
         environment=environment(str(next(race.model.module.parameters()).device)),
     )
@@ -201,6 +228,21 @@ def _load_model(settings: Settings, data: DataSummary) -> TaskModel:
     )
 
 
+def _old_task(settings: Settings, progress: Progress) -> OldTask | None:
+    """What the pretrained model could do, when data of that were given."""
+    if settings.old_data is None:
+        return None
+    old = load_old_task(
+        Path(settings.old_data),
+        settings.old_model or settings.model,
+        weights=Path(settings.weights) if settings.weights and not settings.old_model else None,
+        image_size=settings.image_size,
+        seed=settings.seed,
+    )
+    _say_all(progress, old.notes)
+    return old
+
+
 def _budget_flops(race: Race, start: Start, budget: float) -> int:
     """So many ordinary full fine-tunes, in FLOPs."""
     flops = round(budget * prices_of(race, start).full_flops(race.recipe.epochs))
@@ -240,6 +282,25 @@ def _choice(race: Race, raced: Raced | None, select: Mapping[str, Predictions], 
         tied=(winner, *(id for id in raced.tied if id != winner)),
         metric="f1",
         reason=f"It won the race on validation loss: {why}.",
+    )
+
+
+def _rivals(choice: Choice, select: Mapping[str, Predictions]) -> tuple[str, ...]:
+    """The chosen and the runner-up, as far as they are trained: who is confirmed with other seeds."""
+    losses = {id: measure(predictions, "select").loss for id, predictions in select.items()}
+    others = sorted((id for id in losses if id != choice.candidate), key=lambda id: (id not in choice.tied, losses[id]))
+    return tuple(id for id in (choice.candidate, *others) if not id.startswith("probe-"))[:2]
+
+
+def _dialled(choice: Choice, setting: Dialled) -> Choice:
+    """The same choice with weights nearer to the pretrained ones."""
+    id = setting.run.candidate
+    why = (
+        f"{setting.share:.0%} of the way from the pretrained to its fine-tuned weights the new task is done as well as "
+        "can be told, and more of the old one is kept."
+    )
+    return choice.model_copy(
+        update={"candidate": id, "tied": (id, *choice.tied), "reason": f"{choice.reason} {why}"},
     )
 
 

@@ -24,6 +24,12 @@ def search_command(
     study: Annotated[Path | None, typer.Argument(help="Study file (TOML); options override it.")] = None,
     model: Annotated[str | None, typer.Option(help="Folder of a transformers model, or module:function.")] = None,
     data: Annotated[str | None, typer.Option(help="CSV, TSV, JSONL or Parquet; or folder of splits or images.")] = None,
+    old_data: Annotated[
+        str | None, typer.Option(help="Data of the task the model was pretrained for: what is forgotten is measured.")
+    ] = None,
+    old_model: Annotated[
+        str | None, typer.Option(help="The model with its original head, where --model brings none.")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,
     positive: Annotated[str | None, typer.Option(help="Label whose recall and precision are judged.")] = None,
     floor: Floors = None,
@@ -69,6 +75,10 @@ def search_command(
     ] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without a lower validation loss. [default: 2]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides splits, order and fresh weights. [default: 0]")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Train chosen and runner-up again until there are so many; 3 for a claim. [default: 1]"),
+    ] = None,
     augment: Annotated[
         str | None, typer.Option(help="Random augmentation of images in training: shift, flip or both, with a comma.")
     ] = None,
@@ -109,6 +119,8 @@ def search_command(
     given = {
         "model": model,
         "data": data,
+        "old_data": old_data,
+        "old_model": old_model,
         "weights": weights,
         "positive": positive,
         "floors": floor or None,
@@ -130,6 +142,7 @@ def search_command(
         "precision": precision,
         "patience": patience,
         "seed": seed,
+        "seeds": seeds,
         "augment": augment,
         "activations": activations,
         "activations_gib": activations_gib,

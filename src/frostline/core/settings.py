@@ -20,6 +20,10 @@ class Settings(Record):
     """Folder of a transformers model, or `module:function`."""
     data: str
     weights: str | None = None
+    old_data: str | None = None
+    """Of the task that the model was pretrained for: what fine-tuning makes it forget is measured on them."""
+    old_model: str | None = None
+    """The model with its original head, where `model` brings none: a factory that takes no number of classes."""
     positive: str | None = None
     floors: tuple[str, ...] = ()
     plans: str = "depths"
@@ -53,6 +57,8 @@ class Settings(Record):
     activations_gib: float | None = Field(None, gt=0, allow_inf_nan=False)
     activations_half: bool = False
     seed: int = 0
+    seeds: int = Field(1, ge=1)
+    """The chosen and the runner-up are trained again with others until there are so many."""
 
     @classmethod
     def checked(cls, **values: object) -> Settings:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from frostline.core.records import Run, StudyRecord, Verdict
+from frostline.report.old_task_view import forgetting_sentence
 
 SCHEMA = "frostline.report/1"
 
@@ -54,7 +55,7 @@ def search_document(study: StudyRecord, verdict: Verdict) -> dict[str, Any]:
         "candidates": [_candidate(study, run) for run in study.runs],
         "cost": study.cost.model_dump(mode="json") | {"seconds": study.cost.seconds_s},
         "proof": _proof(study.runs),
-        "forgetting": {"measured": False, "sentence": "Not measured: no data of the old task were given."},
+        "forgetting": _forgetting(study),
     }
 
 
@@ -68,6 +69,12 @@ def _candidate(study: StudyRecord, run: Run) -> dict[str, Any]:
         "tied": run.candidate in study.choice.tied,
         "select": {} if result is None else json.loads(result.measures.model_dump_json())["metrics"],
     }
+
+
+def _forgetting(study: StudyRecord) -> dict[str, Any]:
+    found = study.forgetting.get(study.choice.candidate)
+    measured = {} if found is None else json.loads(found.model_dump_json())
+    return {"measured": found is not None, "sentence": forgetting_sentence(study), **measured}
 
 
 def _proof(runs: tuple[Run, ...]) -> dict[str, Any]:

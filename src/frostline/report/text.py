@@ -131,7 +131,7 @@ def _closing(view: ReportView, console: Console) -> None:
     console.print()
     for fact in view.facts[2:]:
         _sentence(f"{fact.title}: {fact.value} ({fact.detail}).", console)
-    for sentence in filter(None, (view.raced, view.replayed)):
+    for sentence in filter(None, (view.forgotten, view.raced, view.replayed)):
         _sentence(sentence, console)
 
 

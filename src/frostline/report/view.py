@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
+from frostline.report.old_task_view import dial_table, forgetting_sentence, forgetting_table, seeds_table
 from frostline.report.parts import Figure, Mark, Table
 from frostline.report.plan_view import PlanView, build_plan_view
 from frostline.report.race_view import evidence_table, race_sentence, race_table
@@ -43,6 +44,11 @@ class ReportView:
     differences: Table
     who: tuple[tuple[str, str], ...]
     """What each contender is, in words."""
+    forgotten: str
+    """What the chosen candidate forgot of the old task, or that it was not measured."""
+    forgetting: Table | None
+    dial: Table | None
+    seeds: Table | None
     costs: Figure
     head_rates: Table | None
     raced: str
@@ -98,6 +104,10 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         beside=sections.beside_table(study),
         differences=sections.differences_table(study),
         who=tuple((result.name, result.sentence) for result in study.test),
+        forgotten=forgetting_sentence(study),
+        forgetting=forgetting_table(study),
+        dial=dial_table(study),
+        seeds=seeds_table(study),
         costs=figures.costs_figure(study),
         head_rates=sections.head_rates_table(study),
         replayed=replay_sentence(study),

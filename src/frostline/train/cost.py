@@ -12,7 +12,16 @@ from frostline.train.race import Race
 from frostline.train.start import Start
 
 
-def study_cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: float, budget_flops: int | None) -> Cost:
+def study_cost(
+    race: Race,
+    start: Start,
+    runs: Mapping[str, Run],
+    seconds_s: float,
+    budget_flops: int | None,
+    *,
+    old_flops: int = 0,
+    confirm_flops: int = 0,
+) -> Cost:
     """Everything a study spent, beside the ordinary ways and the lower bound.
 
     Of a race, whose runs are paused or shortened, the ordinary ways are predicted: every plan for all epochs.
@@ -20,6 +29,8 @@ def study_cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: flo
     Args:
         runs: By candidate.
         budget_flops: Of a race; None when every candidate was trained to its end.
+        old_flops: Spent on the old task.
+        confirm_flops: Spent on other seeds.
     """
     prices, epochs = prices_of(race, start), race.recipe.epochs
     plans = {
@@ -37,7 +48,8 @@ def study_cost(race: Race, start: Start, runs: Mapping[str, Run], seconds_s: flo
     trained = sum(run.train_flops + run.evaluate_flops for run in runs.values()) + _prepared(race, start, runs)
     return Cost(
         search_flops=start.flops + trained + race.answering_flops("select") + race.passing_flops(),
-        judge_flops=race.answering_flops("test"),
+        judge_flops=race.answering_flops("test") + old_flops,
+        confirm_flops=confirm_flops,
         budget_flops=budget_flops,
         full_finetune_flops=ordinary.get(propose.FULL, 0),
         sweep_flops=sum(ordinary.values()),

@@ -32,6 +32,7 @@ from frostline.train.checkpoint import Checkpoints
 from frostline.train.evaluate import losses_of, on_device, predict
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs
+from frostline.train.interpolate import interpolated
 from frostline.train.loop import train_candidate, train_together
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
@@ -80,6 +81,12 @@ class Race:
 
     _activations: list[Activations] = field(default_factory=list)
     """One, once `start` has made it."""
+
+    confirming: bool = False
+    """Whether candidates are trained again with another seed: their answers are kept apart."""
+
+    _shares: dict[str, tuple[Run, float]] = field(default_factory=dict)
+    """Of candidates whose weights lie between: the run, and how far towards it."""
 
     _twins: dict[str, TaskModel] = field(default_factory=dict)
     """Of each candidate when they are trained in step."""
@@ -197,6 +204,14 @@ class Race:
         """What finished runs took in the process that trained them."""
         return sum(run.seconds_s for id in self.plans if (run := self.ledger.run(self._run_id(id))))
 
+    def confirm(self, candidate: str, start: Start, seed: int) -> tuple[Run, Probabilities, int]:
+        """Train a candidate whole with another seed: the run, its answers on the select split, and FLOPs in all."""
+        again = replace(self, seed=seed, confirming=True)
+        run = again.known_run(candidate) or again.train(candidate, start)
+        answers = again.answers(run, "select")
+        asked = self.ledger.total_of(_asked(again._named(candidate), "select"))
+        return run, answers, run.train_flops + run.evaluate_flops + asked
+
     def train_all(self, start: Start) -> dict[str, Run]:
         """One run a candidate, each from the same weights; finished ones are read from the ledger."""
         if self.in_step:
@@ -241,9 +256,10 @@ class Race:
 
     def answers(self, run: Run, split: SplitName) -> Probabilities:
         """What the run's best weights answer on a split (N, C), asked once and then read from disk."""
-        if self.ledger.fact(_asked(run.candidate, split)) is None:
+        name = self._named(run.candidate)
+        if self.ledger.fact(_asked(name, split)) is None:
             self._ask(run.candidate, split, self.restore(run))
-        return load_probabilities(self.folder.scores(run.candidate, split))
+        return load_probabilities(self.folder.scores(name, split))
 
     def trainable_parameters(self, plan: FreezePlan) -> int | None:
         """Counted in the network where blocks do not tell: inside them or beside them, some parameters train."""
@@ -302,11 +318,29 @@ class Race:
         return self.activations.passing.total if self.activations else 0
 
     def answering_flops(self, *splits: SplitName) -> int:
-        """Spent on asking trained candidates for these splits, in this process or before."""
-        return sum(self.ledger.total_of(_asked("%", split)) for split in splits)
+        """Spent on asking trained candidates for these splits, in this process or before; not those of other seeds."""
+        asked = sum(self.ledger.total_of(_asked("%", split)) for split in splits)
+        return asked - sum(self.ledger.total_of(_asked("%-seed-%", split)) for split in splits)
+
+    def between(self, run: Run, share: float) -> Run:
+        """A candidate of its own: so far from the pretrained to the fine-tuned weights of a run."""
+        id = f"{run.candidate}@wise-{share:g}"
+        self.plans[id] = self.plans[run.candidate]
+        self.rates[id] = self.rates.get(run.candidate) or self.recipe.learning_rate or self.model.learning_rate
+        self._shares[id] = run, share
+        ended = f"{share:.0%} of the way from the pretrained to the fine-tuned weights of {run.candidate}"
+        free = dict.fromkeys(("train_flops", "evaluate_flops", "spared_train_flops", "spared_evaluate_flops"), 0)
+        return run.model_copy(
+            update={"id": self._run_id(id), "candidate": id, "ended": ended, "seconds_s": 0.0, **free}
+        )
 
     def restore(self, run: Run) -> TaskModel:
         """The run's model, frozen by its plan, with its best weights."""
+        if run.candidate in self._shares:
+            source, share = self._shares[run.candidate]
+            model = self.restore(source)
+            model.module.load_state_dict(interpolated(self.beginning, model.module.state_dict(), share))
+            return model
         model, checkpoints = self._begun(run.candidate), self.checkpoints(run.id)
         if not self.plans[run.candidate].ends_after:
             checkpoints.load(checkpoints.path(run.best_epoch), model.module)
@@ -329,6 +363,10 @@ class Race:
     def probe_answers(self, depth: int) -> Probabilities:
         """What the linear probe after `depth` blocks answers on the select split."""
         return load_probabilities(self.folder.scores(f"probe-{depth}", "select"))
+
+    def _named(self, candidate: str) -> str:
+        """Under which its answers are kept."""
+        return self._run_id(candidate) if self.confirming else candidate
 
     def _run_id(self, candidate: str) -> str:
         return f"{candidate}-seed-{self.seed}"
@@ -412,8 +450,9 @@ class Race:
         # The test split is asked once, so there is nothing to replay.
         replaying = None if split == "test" else self._replaying(candidate)
         answer = predict(model, self.inputs, self.data.rows[split], meter, replaying)
-        save_probabilities(self.folder.scores(name or candidate, split), answer)
-        self.ledger.note(_asked(name or candidate, split), str(meter.total))
+        name = name or self._named(candidate)
+        save_probabilities(self.folder.scores(name, split), answer)
+        self.ledger.note(_asked(name, split), str(meter.total))
 
 
 def _paused(candidate: str, updates: int) -> str:

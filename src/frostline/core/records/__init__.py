@@ -7,6 +7,7 @@ sizes in `_bytes`, work in `_flops`. What is undefined or was not finite is None
 from frostline.core.records.asked import Floor, Task
 from frostline.core.records.base import EXIT_CODES, Met, Outcome, Record, Severity, SplitName, VerdictName
 from frostline.core.records.concluded import Finding, FloorResult, Verdict
+from frostline.core.records.forgotten import Confirmation, DialPoint, Forgetting
 from frostline.core.records.given import Audit, Block, DataSummary, Overlap, SplitSummary
 from frostline.core.records.happened import (
     Candidate,
@@ -37,9 +38,11 @@ __all__ = [
     "Choice",
     "ClassMeasures",
     "Comparison",
+    "Confirmation",
     "Confusion",
     "Cost",
     "DataSummary",
+    "DialPoint",
     "Difference",
     "Epoch",
     "Estimate",
@@ -47,6 +50,7 @@ __all__ = [
     "Fit",
     "Floor",
     "FloorResult",
+    "Forgetting",
     "HeadRate",
     "Measures",
     "Met",

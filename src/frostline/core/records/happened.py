@@ -237,7 +237,9 @@ class Cost(Record):
     budget_flops: int | None = None
     """What the search was allowed; None when every candidate was trained to its end."""
     judge_flops: int = 0
-    """Answers on the test split, which ordinary training needs as well: not part of the search."""
+    """Answers on the test split and on the old task: what judges is not part of the search."""
+    confirm_flops: int = 0
+    """Training the chosen and the runner-up again with other seeds: asked for by `--seeds`, not part of the search."""
     full_finetune_flops: int
     """Training and evaluating the candidate that freezes nothing; predicted where it was not trained to its end."""
     sweep_flops: int

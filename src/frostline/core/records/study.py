@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from frostline.core.records.base import Record
+from frostline.core.records.forgotten import Confirmation, DialPoint, Forgetting
 from frostline.core.records.given import Block, DataSummary
 from frostline.core.records.happened import (
     Candidate,
@@ -60,6 +61,12 @@ class StudyRecord(Record):
     """The same without the test examples that stand in an earlier split; empty when there are none."""
     comparisons: tuple[Comparison, ...]
     """On the test split: the chosen against the reference and each baseline; on the select split: against the best."""
+    forgetting: dict[str, Forgetting] = Field(default_factory=dict)
+    """By finalist; empty when no data of the old task were given, or no finalist can be asked for it."""
+    dial: tuple[DialPoint, ...] = ()
+    """Between the pretrained and the fine-tuned weights of the winner; empty without data of the old task."""
+    confirmations: tuple[Confirmation, ...] = ()
+    """Of the chosen and the runner-up; empty when one seed was asked for."""
     openings: tuple[Opening, ...]
     cost: Cost
     replay: ReplaySummary | None = None
