@@ -17,7 +17,7 @@ from sklearn.metrics import recall_score
 import frostline as fl
 from factories import write_images, write_messages, write_table
 from frostline.core.errors import ModelError, StudyError
-from frostline.core.records import StudyRecord
+from frostline.core.records import Standing, StudyRecord
 from frostline.core.study_folder import read_record
 from frostline.data.sources import load_data
 from frostline.data.splits import SplitShares
@@ -69,6 +69,12 @@ class Counter:
         self.count, self.most = 0, most
 
     def say(self, sentence: str) -> None:
+        """Nobody listens."""
+
+    def decided(self, standing: Standing) -> None:
+        """Nobody listens."""
+
+    def spent(self, share: float) -> None:
         """Nobody listens."""
 
     @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from frostline.core.progress import Progress
 from frostline.core.records import Run, Standing
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.allocation import STARTERS, Halving, Losses, ordered, spread
@@ -117,11 +118,12 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
         entrants,
         _depths(race.plans),
         updates,
-        budget_flops,
+        round((1 - HELD_BACK) * budget_flops),
         extras=_extras(race.plans, start),
-        told=lambda standing: race.progress.say(_said(standing)),
+        told=lambda standing: _tell(race.progress, standing, halving),
     )
     halving.spent_flops = start.flops + start.prepare_flops
+    _tell_spent(race.progress, halving)
     started = _find_rate(race, halving) if race.recipe.learning_rate is None else None
     finished = halving.run(started)
     return Raced(entrants.runs, tuple(finished), tuple(halving.tied), tuple(halving.standings))
@@ -168,6 +170,11 @@ def _cheap(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:
     return [id for id in reversed(order) if len(plans[id].blocks) - len(plans[id].frozen) > 1]
 
 
-def _said(standing: Standing) -> str:
-    loss = "" if standing.loss is None else f", loss {standing.loss:.4f} on the select split"
-    return f"{standing.candidate} {standing.decision} after {standing.updates} updates{loss}: {standing.reason}"
+def _tell(progress: Progress, standing: Standing, halving: Halving) -> None:
+    _tell_spent(progress, halving)
+    progress.decided(standing)
+
+
+def _tell_spent(progress: Progress, halving: Halving) -> None:
+    if halving.budget_flops > 0:  # what the study has set aside may leave nothing
+        progress.spent(halving.spent_flops / halving.budget_flops)
