@@ -108,26 +108,26 @@ def _cleared(folder: Path) -> None:
 
 
 def _spam(folder: Path, *, name: str, seed: int) -> dict[str, object]:
-    """Rare spam, 400 messages to train on, MiniLM."""
+    """Rare spam, 300 messages to train on, MiniLM."""
     lines = spam.ORIGINAL.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     rows = _without_copies(line.split("\t", 1) for line in lines)
     labels = [label for label, _ in rows]
-    fixed = dealt(labels, {"test": 1500}, FIXED)
-    parts = {**train_and_val(labels, fixed["rest"], 400, 600, seed), "test": fixed["test"]}
+    fixed = dealt(labels, {"test": 1000}, FIXED)
+    parts = {**train_and_val(labels, fixed["rest"], 300, 500, seed), "test": fixed["test"]}
     data = write_tables(folder / name, ("label", "text"), rows, parts)
     return {"model": str(spam.minilm()), "data": str(data), "positive": "spam", "epochs": 3, "patience": 3}
 
 
 def _trec(folder: Path, *, name: str, seed: int) -> dict[str, object]:
-    """Six kinds of questions, 400 to train on, the usual 500 to test on, MiniLM."""
+    """Six kinds of questions, 300 to train on, the usual 500 to test on, MiniLM."""
     read = {part: _trec_rows(SHARED / "trec" / f"TREC.{part}.all") for part in ("train", "test")}
     known = {text_digest(text) for _, text in read["test"]}
     pool = [row for row in read["train"] if text_digest(row[1]) not in known]
     rows, labels = [*pool, *read["test"]], [label for label, _ in pool]
-    parts = train_and_val(labels, np.arange(len(pool)), 400, 600, seed)
+    parts = train_and_val(labels, np.arange(len(pool)), 300, 500, seed)
     parts["test"] = np.arange(len(pool), len(rows))
     data = write_tables(folder / name, ("label", "text"), rows, parts)
-    return {"model": str(spam.minilm()), "data": str(data), "epochs": 4, "patience": 4}
+    return {"model": str(spam.minilm()), "data": str(data), "epochs": 3, "patience": 3}
 
 
 def _trec_rows(path: Path) -> list[list[str]]:

@@ -147,3 +147,63 @@ def test_the_learning_rate_with_the_lowest_loss_goes_on() -> None:
 def test_candidates_stand_in_order_of_what_they_freeze(frozen: dict[str, list[str]], order: list[str]) -> None:
     """Neighbours in the order are neighbours in what they train: refinement means that."""
     assert ordered(frozen) == order
+
+
+# ---------------------------------------------------------------- what a larger budget buys
+
+
+EXTRA = {"plan-1": 0.5, "only-1": 0.5, "only-2": 0.5, "norms": 0.5}
+EXTRA_COSTS = dict.fromkeys(EXTRA, 40)
+
+
+def raced_with_extras(losses: Mapping[str, float], budget: int) -> tuple[list[str], Halving]:
+    halving = Halving(Curves(ALIKE | EXTRA | losses, COSTS | EXTRA_COSTS), ORDER, 8, budget, extras=list(EXTRA))
+    return halving.run(), halving
+
+
+def test_the_most_promising_of_the_others_are_tried_beside_the_depths() -> None:
+    """Two of them at the first rung; one that is better by far wins."""
+    finished, halving = raced_with_extras({"only-1": 0.1}, budget=900)
+
+    assert finished[0] == "only-1"
+    tried = {s.candidate for s in halving.standings if s.decision != "skipped"}
+    assert {"plan-1", "only-1"} <= tried
+    assert not {"only-2", "norms"} & tried
+
+
+def test_with_budget_to_spare_more_plans_are_tried() -> None:
+    """Nobody is skipped, every other plan is tried, and the depths around the leader until none is left."""
+    _, halving = raced_with_extras({"depth-2": 0.2}, budget=20_000)
+
+    tried = {s.candidate for s in halving.standings}
+    assert {*EXTRA, "depth-1", "depth-2", "depth-3"} <= tried
+    assert all(s.decision != "skipped" for s in halving.standings)
+
+
+def test_with_budget_to_spare_there_is_a_second_rung_and_more_are_finished() -> None:
+    """Those that were kept are compared again at half of the updates, then trained to their ends."""
+    finished, halving = raced_with_extras({"depth-2": 0.2, "depth-1": 0.21}, budget=20_000)
+
+    assert {s.rung for s in halving.standings} == {1, 2, None}
+    assert finished[0] == "depth-2"
+    assert len(finished) > 1
+    assert all(s.updates == 8 for s in halving.standings if s.decision == "finished")
+
+
+@given(budget=st.integers(200, 4000), better=st.sampled_from(ORDER))
+def test_only_the_winner_may_be_cut_short(budget: int, better: str) -> None:
+    """What is left over is never spent on another one that would not come to its end."""
+    halving = Halving(Curves(ALIKE | {better: 0.2}, COSTS), ORDER, 8, budget)
+    finished = halving.run()
+
+    updates = {s.candidate: s.updates for s in halving.standings if s.decision == "finished"}
+    assert all(updates[id] == 8 for id in finished[1:])
+
+
+def test_a_learning_rate_is_looked_for_among_equal_updates() -> None:
+    """Every variant has gone as far as the first rung, no further."""
+    variants = {f"depth-4@{n}": 0.3 + n / 10 for n in range(3)}
+    curves = Curves(ALIKE | variants, COSTS | dict.fromkeys(variants, 30))
+    Halving(curves, ORDER, 8, 4000).find_rate(list(variants))
+
+    assert curves.done == dict.fromkeys(variants, 2)
