@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from frostline.plan.prove import prove_frozen
     from frostline.plan.rows import freeze_rows, unfreeze_rows
     from frostline.plan.schedule import Schedule, apply_schedule, freeze_as_you_go, gradual_unfreezing, lp_ft
-    from frostline.study import Study, StudyResult
+    from frostline.result import StudyResult
+    from frostline.study import Study
 
 __version__ = "0.1.0"
 
@@ -30,7 +31,7 @@ _HOME = {
     "Replay": "frostline.capture.replay",
     "Schedule": "frostline.plan.schedule",
     "Study": "frostline.study",
-    "StudyResult": "frostline.study",
+    "StudyResult": "frostline.result",
     "apply_schedule": "frostline.plan.schedule",
     "blocks": "frostline.plan.blocks",
     "check": "frostline.judge.check",

@@ -28,10 +28,11 @@ from frostline.measure.measures import measure
 from frostline.measure.ranks import at_random, compared, last_blocks_first
 from frostline.plan import propose
 from frostline.plan.freeze_plan import FreezePlan
+from frostline.train.asking import Probabilities
 from frostline.train.budgeted import Raced
 from frostline.train.dial import Dialled
 from frostline.train.old_task import OldTask
-from frostline.train.race import Probabilities, Race
+from frostline.train.race import Race
 from frostline.train.scores import plan_score
 from frostline.train.start import Start
 

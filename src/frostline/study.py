@@ -7,30 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from frostline.core.environment import environment
 from frostline.core.errors import ModelError, StudyError
-from frostline.core.files import write_text_atomically
 from frostline.core.ledger import Ledger
 from frostline.core.predictions import Predictions
 from frostline.core.progress import Progress, Silent
-from frostline.core.records import (
-    Candidate,
-    Choice,
-    DataSummary,
-    Run,
-    StudyRecord,
-    Verdict,
-)
-from frostline.core.settings import Settings, read_settings
+from frostline.core.records import Choice, Run, StudyRecord
+from frostline.core.settings import Settings
 from frostline.core.study_folder import StudyFolder, finished_record, keep_record
 from frostline.data.sources import load_data
 from frostline.data.splits import SplitShares
@@ -51,25 +41,24 @@ from frostline.judge.floors import parse_floor
 from frostline.judge.verdict import judge_study
 from frostline.measure.choose import choose
 from frostline.measure.measures import measure
-from frostline.models.sources import load_model
-from frostline.models.task_model import TaskModel
+from frostline.models.sources import model_of
 from frostline.plan import propose
 from frostline.plan.blocks import blocks as find_blocks
-from frostline.plan.freeze_plan import FreezePlan
-from frostline.plan.network import planned
-from frostline.report.html import render_html
 from frostline.report.write import write_report
+from frostline.result import StudyResult
+from frostline.train.asking import Probabilities
 from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
 from frostline.train.budgeted import Raced, prices_of, race_within, starters
-from frostline.train.checkpoint import delete_checkpoints, head_in, load_chosen_weights, save_chosen
+from frostline.train.checkpoint import delete_checkpoints, save_chosen
 from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
 from frostline.train.dial import Dialled, dial_flops, turn_dial
 from frostline.train.evaluate import on_device
+from frostline.train.in_step import train_in_step
 from frostline.train.inputs import make_inputs
 from frostline.train.old_task import OldTask, load_old_task
-from frostline.train.race import Probabilities, Race
+from frostline.train.race import Race
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.start import Start
 
@@ -83,6 +72,8 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     start = race.start()
     budget = None if settings.budget is None else _budget_flops(race, start, settings.budget)
     raced = None if budget is None else race_within(race, start, budget - (dial_flops(race, start) if old else 0))
+    if race.in_step:
+        train_in_step(race, start)
     runs = race.train_all(start) if raced is None else raced.runs | race.ended_early(start)
     baselines = fit_baselines(race.data)
 
@@ -171,7 +162,7 @@ def prepare(
         shares=SplitShares(**shares),
     )
     _say_all(progress, data.summary.notes)
-    model = _load_model(settings, data.summary)
+    model = model_of(settings, data.summary)
     model.module.to(pick_device())
     augment = parse_augment(settings.augment)
     inputs, notes = make_inputs(data, model, augment)
@@ -214,18 +205,6 @@ def _keeping(settings: Settings) -> Keeping | None:
         return None
     budget = None if settings.activations_gib is None else int(settings.activations_gib * 2**30)
     return Keeping(place=settings.activations, budget_bytes=budget, half=settings.activations_half)
-
-
-def _load_model(settings: Settings, data: DataSummary) -> TaskModel:
-    return load_model(
-        settings.model,
-        kind=data.kind,
-        classes=len(data.task.labels),
-        features=data.features,
-        weights=Path(settings.weights) if settings.weights else None,
-        image_size=settings.image_size,
-        seed=settings.seed,
-    )
 
 
 def _old_task(settings: Settings, progress: Progress) -> OldTask | None:
@@ -334,35 +313,6 @@ def _say_all(progress: Progress, notes: Iterable[str]) -> None:
 # ---------------------------------------------------------------- what users hold
 
 
-@dataclass(frozen=True, slots=True)
-class StudyResult:
-    """A finished study: its verdict, its evidence, and the trained model."""
-
-    verdict: Verdict
-    record: StudyRecord
-    folder: Path
-
-    @property
-    def chosen(self) -> Candidate:
-        """The freeze plan that was chosen."""
-        return self.record.candidate(self.record.choice.candidate)
-
-    def report(self, path: str | Path) -> Path:
-        """Write the HTML report to `path` as well."""
-        target = Path(path)
-        write_text_atomically(target, render_html(self.record, self.verdict))
-        return target
-
-    def model(self) -> nn.Module:
-        """The chosen model, trained: the base model is loaded anew and the trained tensors are put in.
-
-        Raises:
-            ModelError: The base model is no longer where it was.
-            StudyError: The base model or the trained tensors are no longer what they were.
-        """
-        return load_chosen(self.folder, self.record)
-
-
 class Study:
     """Everything asked about freezing one model on one data set.
 
@@ -413,25 +363,3 @@ class Study:
         verdict = judge_study(record, floors)
         write_report(record, verdict, self.folder.path)
         return StudyResult(verdict, record, self.folder.path)
-
-
-def load_chosen(folder: Path, record: StudyRecord) -> nn.Module:
-    """The base model of a study with the chosen candidate's trained tensors, in evaluation mode.
-
-    Raises:
-        ModelError: The base model is no longer where it was.
-        StudyError: The base model or the trained tensors are no longer what the study had.
-    """
-    settings = read_settings(StudyFolder(folder).settings)
-    model, weights = _load_model(settings, record.data), StudyFolder(folder).chosen_weights
-    chosen = record.candidate(record.choice.candidate)
-    plan = FreezePlan(
-        blocks=tuple(block.name for block in record.blocks),
-        frozen=frozenset(chosen.frozen),
-        spared=chosen.spared,
-        ends_after=chosen.ends_after,
-    )
-    head = head_in(weights) if plan.ends_after else None
-    module = planned(model, plan, record.blocks, seed=settings.seed, head=head).module
-    load_chosen_weights(weights, module)
-    return module.eval()

@@ -127,7 +127,7 @@ def started(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: float) -> 
     used = []
 
     def trained(race: Race, candidate: str, start: Start) -> None:
-        used.append(race._recipe_of(candidate, start))
+        used.append(race.recipe_of(candidate, start))
         raise _Stop
 
     monkeypatch.setattr(Race, "train", trained)

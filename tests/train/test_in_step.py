@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from frostline.capture.batch_rows import BatchRows
 from frostline.core.ledger import Ledger
+from frostline.core.records import Run
 from frostline.core.seeding import derive
 from frostline.models.task_model import Batch
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.activations import Activations
 from frostline.train.checkpoint import load_trained
+from frostline.train.in_step import train_in_step
 from frostline.train.inputs import plain_batches, shuffled_batches
 from frostline.train.race import Race
 from frostline.train.recipe import Keeping, Recipe
@@ -55,12 +57,18 @@ def _fast_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frostline.train.activations.measure_speeds", lambda forward, folder: FAST_TO_READ)
 
 
+def trained_in_step(race: Race) -> dict[str, Run]:
+    start = race.start()
+    train_in_step(race, start)
+    return race.train_all(start)
+
+
 def in_step(
     folder: Path, *, make: type[nn.Module] = NormedCnn, plans: Mapping[str, FreezePlan] = PLANS, **options: Any
 ) -> tuple[dict[str, Ended], Race]:
     """All candidates of a study with augmentation, each with the weights of its best epoch."""
     with race_of(image_model(make), folder, plans=plans, augment=BOTH, **options) as race:
-        runs = race.train_all(race.start())
+        runs = trained_in_step(race)
         outcomes = {}
         for candidate, run in runs.items():
             race.restore(run)
@@ -149,7 +157,7 @@ def test_rows_of_one_random_batch_are_never_those_of_another(tmp_path: Path) -> 
     recipe = Recipe(epochs=4, batch_size=6, learning_rate=0.02, patience=9)
     outcomes, race = in_step(tmp_path / "study", make=Steered, plans=plans, recipe=recipe)
     found, expected = outcomes["beside"], alone(tmp_path / "alone", race, "beside", make=Steered)
-    replaying = race._replaying("beside")
+    replaying = race.replaying("beside")
 
     assert replaying is not None
     assert replaying.replay.counts["ordinary batches"] > 0 < replaying.replay.counts["replayed batches"]
@@ -325,7 +333,7 @@ def test_twins_share_what_is_frozen_and_nothing_else(tmp_path: Path) -> None:
         base = dict(race.model.module.named_parameters())
         buffers = dict(race.model.module.named_buffers())
         for candidate, plan in PLANS.items():
-            twin = race._twin(candidate, plan)
+            twin = race.networks.twin(candidate, plan)
             shared = {n for n, p in twin.module.named_parameters() if p.data_ptr() == base[n].data_ptr()}
 
             assert shared == {name for name in base if name.split(".")[0] in plan.frozen}
@@ -338,6 +346,7 @@ def test_the_base_model_is_not_changed(tmp_path: Path) -> None:
     with race_of(image_model(), tmp_path, plans=PLANS, augment=BOTH) as race:
         start = race.start()
         before = weights(race.model)
+        train_in_step(race, start)
         runs = race.train_all(start)
 
         assert same(weights(race.model), before)

@@ -8,7 +8,9 @@ from typing import Literal
 import torch
 
 from frostline.core.errors import ModelError
+from frostline.core.records import DataSummary
 from frostline.core.seeding import derive
+from frostline.core.settings import Settings
 from frostline.models.task_model import TaskModel
 
 Kind = Literal["text", "image", "table"]
@@ -61,4 +63,17 @@ def load_model(
     raise ModelError(
         f"--model {model!r} is neither a folder nor 'module:function'. Give a folder with config.json and "
         "model.safetensors, or a factory such as 'my_models:resnet'."
+    )
+
+
+def model_of(settings: Settings, data: DataSummary) -> TaskModel:
+    """The model that a study asks for, with a head for its data."""
+    return load_model(
+        settings.model,
+        kind=data.kind,
+        classes=len(data.task.labels),
+        features=data.features,
+        weights=Path(settings.weights) if settings.weights else None,
+        image_size=settings.image_size,
+        seed=settings.seed,
     )

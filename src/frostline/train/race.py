@@ -8,45 +8,38 @@ Shape letters: N examples, C classes.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from frostline.core.ledger import Ledger
-from frostline.core.predictions import load_probabilities, save_probabilities
 from frostline.core.progress import Progress
 from frostline.core.records import Block, Epoch, Run, SplitName
 from frostline.core.study_folder import StudyFolder
 from frostline.data.sources import Dataset
 from frostline.models.task_model import TaskModel
-from frostline.plan.apply import freeze, unfreeze
 from frostline.plan.freeze_plan import FreezePlan
-from frostline.plan.network import planned
 from frostline.plan.proof import Seal
 from frostline.train.activations import Activations
+from frostline.train.asking import Asking, Losses, Probabilities
 from frostline.train.checkpoint import Checkpoints
-from frostline.train.evaluate import losses_of, on_device, predict
-from frostline.train.flops import FlopsMeter
+from frostline.train.evaluate import on_device
 from frostline.train.inputs import Inputs
 from frostline.train.interpolate import interpolated
-from frostline.train.loop import train_candidate, train_together
+from frostline.train.loop import train_candidate
+from frostline.train.networks import Networks
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.replaying import Replaying
-from frostline.train.start import Beginning, Start, probe_head
-from frostline.train.trainer import Leg, Material, Trainer, steps_of
+from frostline.train.start import Beginning, Start
+from frostline.train.trainer import Leg, Material, steps_of
 from frostline.train.update import class_weights
 
 LORA_RATE = 10
 """Adapters start from zero and have further to go: their learning rate over that of other plans.
 
 Source: Schulman and Thinking Machines Lab (2025), LoRA without regret."""
-
-Probabilities = NDArray[np.float64]
-Losses = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +66,6 @@ class Race:
     beginning: dict[str, Tensor] = field(default_factory=dict)
     """Every tensor of the module as each run finds it; filled by `start`."""
 
-    fixed: set[str] = field(default_factory=set)
-    """Parameters that came frozen: whoever built the model meant it, so no plan trains them."""
-
     rates: dict[str, float] = field(default_factory=dict)
     """Peak learning rate of the backbone, of the candidates that have one of their own."""
 
@@ -88,11 +78,12 @@ class Race:
     _shares: dict[str, tuple[Run, float]] = field(default_factory=dict)
     """Of candidates whose weights lie between: the run, and how far towards it."""
 
-    _twins: dict[str, TaskModel] = field(default_factory=dict)
-    """Of each candidate when they are trained in step."""
+    _made: list[Networks] = field(default_factory=list)
+    """One, once `start` has made it."""
 
     @property
-    def _material(self) -> Material:
+    def material(self) -> Material:
+        """What training may see."""
         rows = self.data.rows
         return Material(
             inputs=self.inputs,
@@ -110,15 +101,30 @@ class Race:
         return class_weights(counts.tolist(), labels, self.recipe.class_weights)
 
     @property
+    def asking(self) -> Asking:
+        """What candidates answered."""
+        return Asking(self.data, self.inputs, self.folder, self.ledger)
+
+    @property
     def updates_an_epoch(self) -> int:
-        return steps_of(self._material, self.recipe)
+        return steps_of(self.material, self.recipe)
 
     def checkpoints(self, run: str) -> Checkpoints:
         return Checkpoints(self.folder.weights, run)
 
     def start(self) -> Start:
         """Probe every depth and give the head its starting weights; the module is then the start of every run."""
-        self.fixed.update(name for name, p in self.model.module.named_parameters() if not p.requires_grad)
+        self._made.append(
+            Networks(
+                model=self.model,
+                blocks=self.blocks,
+                folder=self.folder,
+                seed=self.seed,
+                example=on_device(self.model, self.inputs.batch(self.data.rows["train"][:2])),
+                beginning=self.beginning,
+                fixed={name for name, p in self.model.module.named_parameters() if not p.requires_grad},
+            )
+        )
         if self.keeping is not None and any(plan.frozen for plan in self.plans.values()):
             self._activations.append(self._made_activations(self.keeping))
         start = Beginning(
@@ -145,7 +151,8 @@ class Race:
 
     def _made_activations(self, keeping: Keeping) -> Activations:
         rows = np.sort(np.concatenate([self.data.rows[split] for split in self._replayed_splits]))
-        frozen_by = self._twin if self.in_step else self._frozen_by
+        networks = self.networks
+        frozen_by = networks.twin if self.in_step else lambda _, plan: networks.frozen_by(plan)
         wanted = {
             id: plan
             for id, plan in self.plans.items()
@@ -163,7 +170,7 @@ class Race:
             # Batches augmented at random are passed over in every epoch: they are worth it by themselves.
             **({} if self.in_step else {"epochs": self.recipe.epochs}),
         )
-        self._apply(None)
+        networks.frozen_by(None)
         return made
 
     @property
@@ -171,56 +178,30 @@ class Race:
         """Splits whose examples come back as they are."""
         return ("stop", "select") if self.in_step else ("train", "stop", "select")
 
-    def _frozen_by(self, candidate: str, plan: FreezePlan) -> TaskModel:
-        self._apply(plan)
-        return self.model
-
-    def _twin(self, candidate: str, plan: FreezePlan) -> TaskModel:
-        """A copy of the model for one candidate, which shares what is frozen."""
-        if plan.spared == "adapters" and candidate not in self._twins:
-            self._twins[candidate] = self._begun(candidate)
-        if candidate not in self._twins:
-            module = deepcopy(self.model.module)
-            if self.fixed:
-                freeze(module, self.fixed.__contains__)
-            freeze(module, plan)
-            for name, parameter in self.model.module.named_parameters():
-                if not module.get_parameter(name).requires_grad:
-                    module.get_parameter(name).data = parameter.data
-            paths = {id(part): path for path, part in self.model.module.named_modules()}
-            head: Any = self.model.head and module.get_submodule(paths[id(self.model.head)])
-            self._twins[candidate] = replace(self.model, module=module, head=head)
-        return self._twins[candidate]
-
-    def _apply(self, plan: FreezePlan | None) -> None:
-        """Freeze the module by a plan, and what came frozen."""
-        unfreeze(self.model.module)
-        if self.fixed:
-            freeze(self.model.module, self.fixed.__contains__)
-        if plan is not None:
-            freeze(self.model.module, plan)
+    @property
+    def networks(self) -> Networks:
+        """Of all candidates."""
+        return self._made[0]
 
     def seconds_already_trained(self) -> float:
         """What finished runs took in the process that trained them."""
-        return sum(run.seconds_s for id in self.plans if (run := self.ledger.run(self._run_id(id))))
+        return sum(run.seconds_s for id in self.plans if (run := self.ledger.run(self.run_id(id))))
 
     def confirm(self, candidate: str, start: Start, seed: int) -> tuple[Run, Probabilities, int]:
         """Train a candidate whole with another seed: the run, its answers on the select split, and FLOPs in all."""
         again = replace(self, seed=seed, confirming=True)
         run = again.known_run(candidate) or again.train(candidate, start)
         answers = again.answers(run, "select")
-        asked = self.ledger.total_of(_asked(again._named(candidate), "select"))
+        asked = self.asking.flops(again._named(candidate), "select")
         return run, answers, run.train_flops + run.evaluate_flops + asked
 
     def train_all(self, start: Start) -> dict[str, Run]:
         """One run a candidate, each from the same weights; finished ones are read from the ledger."""
-        if self.in_step:
-            self._train_in_step(start, self._recipe_of("", start))
         runs = self.ended_early(start)
         for number, (candidate, plan) in enumerate(list(self.plans.items()), start=1):
             if plan.ends_after:
                 continue
-            run = self.ledger.run(self._run_id(candidate))
+            run = self.ledger.run(self.run_id(candidate))
             if run is None:
                 self.progress.say(f"candidate {number} of {len(self.plans)}: {candidate}, {plan.sentence}")
                 run = self.train(candidate, start)
@@ -234,10 +215,10 @@ class Race:
         for candidate, plan in self.plans.items():
             if not plan.ends_after or plan.freeze_depth not in start.probes:
                 continue
-            probed, module = start.probes[plan.freeze_depth], self._begun(candidate).module
+            probed, module = start.probes[plan.freeze_depth], self.networks.begun(self.plans[candidate]).module
             stop = Epoch(epoch=0, stop_loss=probed.stop.loss, stop_accuracy=probed.stop.accuracy)
             runs[candidate] = Run(
-                id=self._run_id(candidate),
+                id=self.run_id(candidate),
                 candidate=candidate,
                 seed=self.seed,
                 status="finished",
@@ -251,56 +232,50 @@ class Race:
                 evaluate_flops=0,
             )
             # The probe has answered already: its scores carry the candidate's name.
-            self.ledger.note(_asked(candidate, "select"), "0")
+            self.asking.acknowledge(candidate, "select", 0)
         return runs
 
     def answers(self, run: Run, split: SplitName) -> Probabilities:
         """What the run's best weights answer on a split (N, C), asked once and then read from disk."""
         name = self._named(run.candidate)
-        if self.ledger.fact(_asked(name, split)) is None:
+        if not self.asking.is_known(name, split):
             self._ask(run.candidate, split, self.restore(run))
-        return load_probabilities(self.folder.scores(name, split))
+        return self.asking.answers(name, split)
 
     def trainable_parameters(self, plan: FreezePlan) -> int | None:
         """Counted in the network where blocks do not tell: inside them or beside them, some parameters train."""
         if not plan.spared and not plan.ends_after:
             return None
-        network = self._network(plan).module
+        network = self.networks.of(plan).module
         count = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        self._apply(None)
+        self.networks.frozen_by(None)
         return count
 
     def known_run(self, candidate: str) -> Run | None:
         """A run that ended, in this process or before."""
-        return self.ledger.run(self._run_id(candidate))
+        return self.ledger.run(self.run_id(candidate))
 
     def losses_at(self, candidate: str, updates: int) -> Losses | None:
         """Losses (N,) on the select split, acknowledged when the candidate was paused after so many updates."""
         name = _paused(candidate, updates)
-        if self.ledger.fact(_asked(name, "select")) is None:
-            return None
-        return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
+        return self.asking.losses(name) if self.asking.is_known(name, "select") else None
 
     def losses_of(self, run: Run) -> Losses:
         """The same of a run as it is: of one that has ended with its best weights, of a paused one with its last."""
         if run.status == "paused":
-            name, model = _paused(run.candidate, run.updates), self._begun(run.candidate)
+            name, model = _paused(run.candidate, run.updates), self.networks.begun(self.plans[run.candidate])
             checkpoints = self.checkpoints(run.id)
             ends_epoch = run.updates == (len(run.epochs) - 1) * self.updates_an_epoch
             path = checkpoints.path(run.epochs[-1].epoch) if ends_epoch else checkpoints.path_within(run.updates)
             checkpoints.load(path, model.module)
             self._ask(run.candidate, "select", model, name)
-            return losses_of(load_probabilities(self.folder.scores(name, "select")), self._select_labels)
-        return losses_of(self.answers(run, "select"), self._select_labels)
-
-    @property
-    def _select_labels(self) -> NDArray[np.int64]:
-        labels: NDArray[np.int64] = self.data.labels[self.data.rows["select"]]
-        return labels
+            return self.asking.losses(name)
+        self.answers(run, "select")
+        return self.asking.losses(self._named(run.candidate))
 
     def last_answers(self, run: Run) -> Probabilities:
         """What a paused run answered on the select split when it was paused for good."""
-        return load_probabilities(self.folder.scores(_paused(run.candidate, run.updates), "select"))
+        return self.asking.answers(_paused(run.candidate, run.updates), "select")
 
     def rate_of(self, candidate: str) -> float:
         """Peak learning rate of the backbone, or of the adapters in it."""
@@ -319,8 +294,7 @@ class Race:
 
     def answering_flops(self, *splits: SplitName) -> int:
         """Spent on asking trained candidates for these splits, in this process or before; not those of other seeds."""
-        asked = sum(self.ledger.total_of(_asked("%", split)) for split in splits)
-        return asked - sum(self.ledger.total_of(_asked("%-seed-%", split)) for split in splits)
+        return sum(self.asking.flops("%", split) - self.asking.flops("%-seed-%", split) for split in splits)
 
     def between(self, run: Run, share: float) -> Run:
         """A candidate of its own: so far from the pretrained to the fine-tuned weights of a run."""
@@ -330,9 +304,7 @@ class Race:
         self._shares[id] = run, share
         ended = f"{share:.0%} of the way from the pretrained to the fine-tuned weights of {run.candidate}"
         free = dict.fromkeys(("train_flops", "evaluate_flops", "spared_train_flops", "spared_evaluate_flops"), 0)
-        return run.model_copy(
-            update={"id": self._run_id(id), "candidate": id, "ended": ended, "seconds_s": 0.0, **free}
-        )
+        return run.model_copy(update={"id": self.run_id(id), "candidate": id, "ended": ended, "seconds_s": 0.0, **free})
 
     def restore(self, run: Run) -> TaskModel:
         """The run's model, frozen by its plan, with its best weights."""
@@ -341,128 +313,66 @@ class Race:
             model = self.restore(source)
             model.module.load_state_dict(interpolated(self.beginning, model.module.state_dict(), share))
             return model
-        model, checkpoints = self._begun(run.candidate), self.checkpoints(run.id)
+        model, checkpoints = self.networks.begun(self.plans[run.candidate]), self.checkpoints(run.id)
         if not self.plans[run.candidate].ends_after:
             checkpoints.load(checkpoints.path(run.best_epoch), model.module)
         return model
 
-    def _begun(self, candidate: str) -> TaskModel:
-        """A candidate's model, frozen by its plan, as its run finds it."""
-        # The frozen part, too: what ran before may have trained what this plan freezes.
-        self._apply(None)
-        self.model.module.load_state_dict(self.beginning)
-        return self._network(self.plans[candidate])
-
-    def _network(self, plan: FreezePlan) -> TaskModel:
-        """The network that a plan trains, frozen by it. Where that is another one, it shares or copies the module."""
-        self._apply(None)
-        head = probe_head(self.folder, plan.freeze_depth) if plan.ends_after else None
-        batch = on_device(self.model, self.inputs.batch(self.data.rows["train"][:2])) if plan.ends_after else None
-        return planned(self.model, plan, self.blocks, seed=self.seed, head=head, batch=batch)
-
     def probe_answers(self, depth: int) -> Probabilities:
         """What the linear probe after `depth` blocks answers on the select split."""
-        return load_probabilities(self.folder.scores(f"probe-{depth}", "select"))
+        return self.asking.answers(f"probe-{depth}", "select")
 
     def _named(self, candidate: str) -> str:
         """Under which its answers are kept."""
-        return self._run_id(candidate) if self.confirming else candidate
+        return self.run_id(candidate) if self.confirming else candidate
 
-    def _run_id(self, candidate: str) -> str:
+    def run_id(self, candidate: str) -> str:
+        """Of a candidate with this seed."""
         return f"{candidate}-seed-{self.seed}"
 
-    def _train_in_step(self, start: Start, recipe: Recipe) -> None:
-        """All candidates at once: a batch that does not come back is passed over once for all of them."""
-        shared = self.activations is not None and any(map(self.activations.replaying, self.plans))
-        self.progress.say(
-            "replay from the store is off in training because images are augmented at random: "
-            "candidates are trained in step"
-            + (", and the frozen part of each batch is computed once for all of them" if shared else "")
-        )
-        trainers = []
-        for candidate, plan in self.plans.items():
-            if self.ledger.run(self._run_id(candidate)) is None and not plan.ends_after:
-                model = self._twin(candidate, plan)
-                if plan.spared != "adapters":
-                    model.module.load_state_dict(self.beginning)
-                trainers.append(self._trainer(candidate, model, recipe))
-                trainers[-1].begin(start.before, self.progress)
-        train_together(
-            trainers,
-            self.model,
-            self._material,
-            recipe,
-            seed=self.seed,
-            progress=self.progress,
-            pass_over=self.activations.pass_over if self.activations else None,
-        )
-        for trainer in trainers:
-            self._finish(trainer.candidate, trainer.finish(), self._twins[trainer.candidate])
-        self._twins.clear()
-
-    def _trainer(self, candidate: str, model: TaskModel, recipe: Recipe) -> Trainer:
-        return Trainer(
-            candidate,
-            model,
-            self._material,
-            recipe,
-            self.seed,
-            ledger=self.ledger,
-            checkpoints=self.checkpoints(self._run_id(candidate)),
-            replaying=self._replaying(candidate),
-        )
-
-    def _finish(self, candidate: str, run: Run, model: TaskModel) -> None:
+    def finish(self, candidate: str, run: Run, model: TaskModel) -> None:
+        """Acknowledge a run that has ended, and what it answers on the select split."""
         if run.status == "finished":
             self._ask(candidate, "select", model)  # now, while its weights are in place
         self.ledger.add_run(run)
 
     def train(self, candidate: str, start: Start, leg: Leg | None = None) -> Run:
         """Train a candidate from where it is, to its end or to that of a leg."""
-        model = self._begun(candidate)
+        model = self.networks.begun(self.plans[candidate])
         run = train_candidate(
             candidate,
             model,
-            self._material,
-            self._recipe_of(candidate, start),
+            self.material,
+            self.recipe_of(candidate, start),
             seed=self.seed,
             before=start.before,
             ledger=self.ledger,
-            checkpoints=self.checkpoints(self._run_id(candidate)),
+            checkpoints=self.checkpoints(self.run_id(candidate)),
             progress=self.progress,
-            replaying=self._replaying(candidate),
+            replaying=self.replaying(candidate),
             leg=leg,
         )
         if run.status == "paused":
             return run
-        self._finish(candidate, run, model)
+        self.finish(candidate, run, model)
         return run
 
-    def _recipe_of(self, candidate: str, start: Start) -> Recipe:
-        rate = self.rate_of(candidate) if candidate else self.recipe.learning_rate
-        return self.recipe.model_copy(update={"head_learning_rate": start.head_learning_rate, "learning_rate": rate})
+    def recipe_of(self, candidate: str, start: Start) -> Recipe:
+        """With the learning rates of a candidate."""
+        rates = {"head_learning_rate": start.head_learning_rate, "learning_rate": self.rate_of(candidate)}
+        return self.recipe.model_copy(update=rates)
 
-    def _replaying(self, candidate: str) -> Replaying | None:
+    def replaying(self, candidate: str) -> Replaying | None:
+        """What spares a candidate computing its frozen part; None when everything is computed."""
         return self.activations.replaying(candidate.partition("@")[0]) if self.activations else None
 
     def _ask(self, candidate: str, split: SplitName, model: TaskModel, name: str | None = None) -> None:
-        meter = FlopsMeter()
-        # The test split is asked once, so there is nothing to replay.
-        replaying = None if split == "test" else self._replaying(candidate)
-        answer = predict(model, self.inputs, self.data.rows[split], meter, replaying)
-        name = name or self._named(candidate)
-        save_probabilities(self.folder.scores(name, split), answer)
-        self.ledger.note(_asked(name, split), str(meter.total))
+        self.asking.ask(name or self._named(candidate), split, model, self.replaying(candidate))
 
 
 def _paused(candidate: str, updates: int) -> str:
     """Name of a candidate's scores where it was paused."""
     return f"{candidate}.{updates}"
-
-
-def _asked(candidate: str, split: str) -> str:
-    """Name of the ledger's fact that a candidate has answered a split, which holds the FLOPs that took."""
-    return f"flops of {candidate} on {split}"
 
 
 def _outcome(run: Run) -> str:
