@@ -67,7 +67,7 @@ def gradual(asked: Mapping[str, object], seed: int) -> dict[str, float | int | s
         F1 on the test split (0 where undefined), FLOPs and seconds of training and of the stop split, epochs, loss on
         the select split, and in words how many epochs each phase ran and which was the best, 0 being the start.
     """
-    settings = Settings.checked(**{**asked, "seed": seed, "activations": "off"})
+    settings = Settings.checked(**{**asked, "seed": seed, "activations": "off", "budget": "all"})
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings(action="ignore"):
         folder = StudyFolder(Path(place) / "study")
         with folder.opened(settings, resume=False) as ledger:

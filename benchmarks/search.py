@@ -64,7 +64,7 @@ def rates_of(asked: Mapping[str, object]) -> list[float]:
 
 def swept(asked: Mapping[str, object], task: str, seed: int, rate: float, plans: str) -> Outcome:
     """Every plan trained to its end at one rate, and what each answers on the select and test splits."""
-    settings = Settings.checked(**{**asked, "seed": seed, "learning_rate": rate, "plans": plans})
+    settings = Settings.checked(**{**asked, "seed": seed, "learning_rate": rate, "plans": plans, "budget": "all"})
     with tempfile.TemporaryDirectory() as folder, StudyFolder(Path(folder) / "s").opened(settings, resume=False) as led:
         race, _ = prepare(settings, StudyFolder(Path(folder) / "s"), led, Silent())
         runs = race.train_all(race.start())

@@ -107,7 +107,7 @@ def some_depths(plans: Iterable[str]) -> tuple[str, str, str]:
 
 def trained(asked: Mapping[str, object], task: str, seed: int, name: str) -> list[Case]:
     """The plans of one task and seed, trained to their end from one start."""
-    settings = Settings.checked(**{**asked, "seed": seed, "plans": "depths", "activations": "off"})
+    settings = Settings.checked(**{**asked, "seed": seed, "plans": "depths", "activations": "off", "budget": "all"})
     with tempfile.TemporaryDirectory() as folder, StudyFolder(Path(folder) / "s").opened(settings, resume=False) as led:
         race, _ = prepare(settings, StudyFolder(Path(folder) / "s"), led, Silent())
         with STARTS[name]():

@@ -70,7 +70,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     race, notes = prepare(settings, folder, ledger, progress)
     earlier_s = race.seconds_already_trained()
     start = race.start()
-    budget = None if settings.budget is None else _budget_flops(race, start, settings.budget)
+    budget = None if settings.budget == "all" else _budget_flops(race, start, settings.budget)
     raced = None if budget is None else race_within(race, start, budget - (dial_flops(race, start) if old else 0))
     if race.in_step:
         train_in_step(race, start)
@@ -183,12 +183,12 @@ def prepare(
         inputs=inputs,
         blocks=blocks,
         plans=plans,
-        examined=None if settings.budget is None else starters(plans),
+        examined=None if settings.budget == "all" else starters(plans, settings.epochs * len(data.rows["train"])),
         recipe=Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields if hasattr(settings, name)}),
         seed=settings.seed,
         # Raced candidates are paused at different epochs, so they share no batch.
-        in_step=bool(augment) and settings.budget is None,
-        keeping=None if augment and settings.budget is not None else _keeping(settings),
+        in_step=bool(augment) and settings.budget == "all",
+        keeping=None if augment and settings.budget != "all" else _keeping(settings),
         folder=folder,
         ledger=ledger,
         progress=progress,

@@ -45,7 +45,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = write_messages(folder / "messages.csv", rows=120)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("frostline.train.activations.measure_speeds", lambda forward, folder: FAST_TO_READ)
-        fl.Study(model="factories:tiny_text", data=data, epochs=1, activations="disk", out=folder / "study").run()
+        fl.Study(
+            budget="all", model="factories:tiny_text", data=data, epochs=1, activations="disk", out=folder / "study"
+        ).run()
     return folder / "study"
 
 
@@ -57,7 +59,19 @@ def study(finished: Path, tmp_path: Path) -> Path:
 
 def search(folder: Path, *more: object) -> list[object]:
     data = write_messages(folder / "messages.csv", rows=120)
-    usual = ["search", "--model", "factories:tiny_text", "--data", data, "--epochs", 1, "--out", folder / "study"]
+    usual = [
+        "search",
+        "--budget",
+        "all",
+        "--model",
+        "factories:tiny_text",
+        "--data",
+        data,
+        "--epochs",
+        1,
+        "--out",
+        folder / "study",
+    ]
     return [*usual, *more]
 
 
@@ -170,7 +184,7 @@ def test_images_are_augmented_when_asked(run: Run, tmp_path: Path) -> None:
     """Said aloud: candidates are trained in step, and why."""
     data = write_images(tmp_path / "photos", each=16)
     code, _, err = run(
-        *("search", "--model", "factories:tiny_image", "--data", data, "--epochs", 1),
+        *("search", "--budget", "all", "--model", "factories:tiny_image", "--data", data, "--epochs", 1),
         *("--augment", "shift,flip", "--out", tmp_path / "study"),
     )
 

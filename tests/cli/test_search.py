@@ -40,7 +40,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study, made by the command line with --json."""
     folder = tmp_path_factory.mktemp("cli")
     write_messages(folder / "messages.csv")
-    command = [sys.executable, "-m", "frostline", "search", "--model", "factories:tiny_text", "--positive", "spam"]
+    command = [
+        sys.executable,
+        "-m",
+        "frostline",
+        "search",
+        "--budget",
+        "all",
+        "--model",
+        "factories:tiny_text",
+        "--positive",
+        "spam",
+    ]
     command += ["--data", "messages.csv", "--epochs", "1", "--out", "study", "--json"]
     path = str(Path(__file__).parents[1])
     done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": path}, capture_output=True, text=True, check=False)
@@ -106,7 +117,17 @@ def test_a_study_file_asks_again_what_it_asked(
 def test_a_person_reads_the_verdict_first(messages: Path, run: Run, tmp_path: Path) -> None:
     """Without --json: notes on standard error, the verdict and where the report lies on standard output."""
     code, out, err = run(
-        "search", "--model", "factories:tiny_text", "--data", messages, "--epochs", 1, "--out", tmp_path / "study"
+        "search",
+        "--budget",
+        "all",
+        "--model",
+        "factories:tiny_text",
+        "--data",
+        messages,
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "study",
     )
 
     assert out.splitlines()[0] in ("READY", "NOT READY", "INCONCLUSIVE")
@@ -163,7 +184,19 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 def test_after_bad_input_the_corrected_command_works(messages: Path, run: Run, tmp_path: Path) -> None:
     """A study that never began does not stand in the way of the next try."""
-    usual = ["search", "--model", "factories:tiny_text", "--data", messages, "--out", tmp_path / "study", "--epochs", 1]
+    usual = [
+        "search",
+        "--budget",
+        "all",
+        "--model",
+        "factories:tiny_text",
+        "--data",
+        messages,
+        "--out",
+        tmp_path / "study",
+        "--epochs",
+        1,
+    ]
 
     assert run(*usual, "--label-column", "lable")[0] == 2
     assert run(*usual)[0] in (0, 1, 4)

@@ -28,7 +28,7 @@ def ask(folder: Path, **settings: Any) -> fl.Study:
         data=write_messages(folder / "messages.csv", rows=480),
         positive="spam",
         out=folder / "study",
-        **{"epochs": 2, "learning_rate": 1e-2, "plans": PLANS, **settings},
+        **{"budget": "all", "epochs": 2, "learning_rate": 1e-2, "plans": PLANS, **settings},
     )
 
 

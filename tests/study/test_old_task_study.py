@@ -36,6 +36,7 @@ def write_old_data(path: Path, rows: int = 200) -> str:
 
 def ask(folder: Path, **settings: Any) -> fl.Study:
     return fl.Study(
+        budget="all",
         model="factories:tiny_text",
         data=write_messages(folder / "messages.csv", rows=480),
         positive="spam",

@@ -48,7 +48,7 @@ def test_the_search_keeps_its_budget(raced: tuple[fl.StudyResult, int]) -> None:
 
 def test_the_full_fine_tune_is_priced_as_it_is_measured(raced: tuple[fl.StudyResult, int], tmp_path: Path) -> None:
     """The unit of the budget, predicted from a sample, is what a full fine-tune of so many epochs really costs."""
-    whole = ask(tmp_path, budget=None, learning_rate=1e-2).run().record
+    whole = ask(tmp_path, budget="all", learning_rate=1e-2).run().record
     measured = whole.run_of("full")
     trained = sum(epoch.train_flops + epoch.evaluate_flops for epoch in measured.epochs)
 
@@ -125,9 +125,9 @@ def test_narrow_plans_go_the_whole_way(plans: str, tmp_path: Path) -> None:
     """Only norms or biases and the head train; the chosen model can be had back, whichever it is."""
     if plans == "norms":
         with pytest.raises(PlanError, match="norm"):
-            ask(tmp_path, plans=plans, budget=None, epochs=1, learning_rate=1e-2).run()
+            ask(tmp_path, plans=plans, budget="all", epochs=1, learning_rate=1e-2).run()
         return
-    result = ask(tmp_path, plans=plans, budget=None, epochs=2, learning_rate=1e-2).run()
+    result = ask(tmp_path, plans=plans, budget="all", epochs=2, learning_rate=1e-2).run()
     narrow = result.record.candidate("biases")
 
     assert narrow.spared == "biases"
@@ -140,7 +140,7 @@ def test_cheap_scores_are_told_and_compared_with_what_was_measured(
     raced: tuple[fl.StudyResult, int], tmp_path: Path
 ) -> None:
     """Every score ranks the plans and is correlated with the measured losses, beside two rankings that know nothing."""
-    sweep = ask(tmp_path, budget=None, learning_rate=1e-2, epochs=2).run().record
+    sweep = ask(tmp_path, budget="all", learning_rate=1e-2, epochs=2).run().record
     losses = {r.name: -r.measures.loss for r in sweep.select if r.kind == "candidate" and r.measures.loss is not None}
 
     for record in (sweep, raced[0].record):

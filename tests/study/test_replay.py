@@ -28,6 +28,7 @@ def _fast_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask(folder: Path, **settings: Any) -> fl.Study:
     return fl.Study(
+        budget="all",
         model="factories:tiny_text",
         data=write_messages(folder / "messages.csv", rows=160),
         positive="spam",
@@ -79,7 +80,8 @@ def test_a_folder_of_a_model_with_slices_changes_no_number(tmp_path: Path) -> No
     options: dict[str, Any] = {"model": tmp_path / "bert", "data": data, "positive": "spam", "epochs": 1}
     options |= {"plans": "embeddings,encoder.layer[:2]"}
     kept, off = (
-        fl.Study(**options, out=tmp_path / place / "study", activations=place).run() for place in ("memory", "off")
+        fl.Study(budget="all", **options, out=tmp_path / place / "study", activations=place).run()
+        for place in ("memory", "off")
     )
 
     assert without_clock(kept.record) == without_clock(off.record)
@@ -198,7 +200,7 @@ def ask_images(folder: Path, **settings: Any) -> fl.Study:
     photos = folder / "photos"
     data = photos if photos.exists() else write_images(photos)
     options = {"epochs": 2, "batch_size": 12, "learning_rate": 1e-2, "augment": "shift"} | settings
-    return fl.Study(model="factories:tiny_image", data=data, out=folder / "study", **options)
+    return fl.Study(budget="all", model="factories:tiny_image", data=data, out=folder / "study", **options)
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from tiny_bert import save_tiny_bert
 
 def ask(folder: Path, **settings: Any) -> fl.Study:
     return fl.Study(
+        budget="all",
         model="factories:tiny_text",
         data=write_messages(folder / "messages.csv"),
         positive="spam",
@@ -133,7 +134,7 @@ def test_what_another_candidate_trained_does_not_leak_into_the_chosen(tmp_path: 
     """After full fine-tuning answered the test split, the chosen plan's frozen part is still the pretrained one."""
     folder = save_tiny_bert(tmp_path / "bert")
     data = write_messages(tmp_path / "messages.csv", rows=160)
-    result = fl.Study(model=folder, data=data, positive="spam", epochs=2, out=tmp_path / "study").run()
+    result = fl.Study(budget="all", model=folder, data=data, positive="spam", epochs=2, out=tmp_path / "study").run()
     base = load_file(folder / "model.safetensors")
     tuned = result.model().state_dict()
 
@@ -224,7 +225,7 @@ def test_a_study_is_not_overwritten(finished: fl.StudyResult) -> None:
 
 def ask_of(factory: str, folder: Path) -> fl.Study:
     data = write_messages(folder / "messages.csv")
-    return fl.Study(model=f"factories:{factory}", data=data, positive="spam", out=folder / "study")
+    return fl.Study(budget="all", model=f"factories:{factory}", data=data, positive="spam", out=folder / "study")
 
 
 def test_all_candidates_failing_is_a_sentence(tmp_path: Path) -> None:
@@ -242,7 +243,11 @@ def test_a_model_that_answers_nonsense_is_refused(tmp_path: Path) -> None:
 def test_images_with_several_classes(tmp_path: Path) -> None:
     """A folder of images becomes a study with macro metrics and the pixel baseline."""
     study = fl.Study(
-        model="factories:tiny_image", data=write_images(tmp_path / "photos"), out=tmp_path / "study", epochs=1
+        budget="all",
+        model="factories:tiny_image",
+        data=write_images(tmp_path / "photos"),
+        out=tmp_path / "study",
+        epochs=1,
     )
     record = study.run().record
 
@@ -275,7 +280,7 @@ def test_what_the_factory_fixed_stays_fixed(tmp_path: Path) -> None:
 def test_a_model_that_does_not_take_the_data_is_a_sentence(tmp_path: Path) -> None:
     """Images too small for a network's layers: what failed on which shapes, and what to do."""
     data = write_images(tmp_path / "photos", size=2)
-    study = fl.Study(model="factories:tiny_image", data=data, out=tmp_path / "study")
+    study = fl.Study(budget="all", model="factories:tiny_image", data=data, out=tmp_path / "study")
 
     with pytest.raises(ModelError, match=r"pixel_values \(2, 3, 2, 2\).*--image-size"):
         study.run()
@@ -286,7 +291,13 @@ def test_a_table_of_numbers_goes_the_whole_way(tmp_path: Path) -> None:
     data = write_table(tmp_path / "payments.csv")
 
     result = fl.Study(
-        model="factories:tiny_table", data=data, positive="fraud", epochs=3, learning_rate=1e-2, out=tmp_path / "study"
+        budget="all",
+        model="factories:tiny_table",
+        data=data,
+        positive="fraud",
+        epochs=3,
+        learning_rate=1e-2,
+        out=tmp_path / "study",
     ).run()
 
     assert {r.name for r in result.record.test} >= {"majority", "columns-logistic"}
@@ -299,4 +310,6 @@ def test_a_transformers_folder_refuses_a_table(tmp_path: Path) -> None:
     save_tiny_bert(tmp_path / "bert")
 
     with pytest.raises(ModelError, match="and the data are a table of numbers"):
-        fl.Study(model=tmp_path / "bert", data=write_table(tmp_path / "t.csv"), out=tmp_path / "study").run()
+        fl.Study(
+            budget="all", model=tmp_path / "bert", data=write_table(tmp_path / "t.csv"), out=tmp_path / "study"
+        ).run()

@@ -48,10 +48,11 @@ def search_command(
         float | None, typer.Option(help="Peak rate. [default: 5e-5 for a folder, 1e-3 for a factory]")
     ] = None,
     budget: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Race the candidates for at most so many ordinary full fine-tunes, learning rate included. "
-            "[default: train every candidate to its end]"
+            help="Of the search, in ordinary full fine-tunes: candidates are raced, learning rate included; "
+            "all trains every candidate to its end. [default: 1.0]",
+            metavar="NUMBER|all",
         ),
     ] = None,
     layer_decay: Annotated[

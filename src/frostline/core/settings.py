@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -40,8 +40,8 @@ class Settings(Record):
     test_share: float = Field(0.2, gt=0, lt=1)
     epochs: int = Field(5, ge=1)
     batch_size: int = Field(32, ge=1)
-    budget: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Of the search, in ordinary full fine-tunes: candidates are raced. Without it each is trained to its end."""
+    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["all"] = 1.0
+    """Of the search, in ordinary full fine-tunes: candidates are raced. `all` trains each of them to its end."""
     learning_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     layer_decay: float = Field(1.0, gt=0, le=1)
     schedule: Literal["linear", "cosine"] = "linear"
@@ -116,7 +116,8 @@ def _toml(value: object) -> str:
 
 def _first_complaint(error: ValidationError) -> str:
     first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
+    # What takes a number or a word is complained about twice, under its own name and the kind's.
+    name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         return f"There is no setting {name!r}. {suggestion(name, Settings.model_fields)}"
     if first["type"] == "missing":

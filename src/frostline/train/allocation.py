@@ -20,17 +20,23 @@ from frostline.core.records import Standing
 
 Losses = NDArray[np.float64]
 
-STARTERS = 4
-"""Freeze depths that are tried first, spread over all: with more, each gets too little."""
+STARTERS = 3
+"""Freeze depths that are tried first, from both ends and the middle: with more, each gets too little."""
 
 EXTRAS = 2
 """Plans beside the freeze depths that are tried as early."""
 
-RESERVE = 0.6
+RESERVE = 0.5
 """Share of the updates that the leader must still be able to reach, whatever else is tried."""
 
 WHOLE = 1.0
 """The same for what is tried only when there is budget to spare."""
+
+DOUBT = 2.0
+"""Paired standard errors above the leader's loss up to which a candidate is not given up."""
+
+FAR = 0.75
+"""Share of its updates that the one to be finished should reach."""
 
 
 class Runners(Protocol):
@@ -88,7 +94,7 @@ class Halving:
         best = min(tried, key=self._mean)
         for variant in tried:
             if variant != best:
-                self._tell(variant, "pruned", f"{best} has a lower loss after as many updates", rung=0)
+                self._tell(variant, "pruned", f"{best} has a lower loss after as many updates", 0)
                 del self._losses[variant]
         self._tell(best, "kept", "its learning rate is carried over to every other plan", rung=0)
         return best
@@ -100,12 +106,10 @@ class Halving:
             started: A freeze depth that `find_rate` has trained already.
         """
         first = spread(self.order, STARTERS)
-        if started is not None and started not in first:
-            first = [*first[:-1], started] if len(first) == STARTERS else [*first, started]
         rung, *more = _rungs(self.updates)
-        # Those that train least first: what the others may cost depends on who leads by then.
-        self._rung([*reversed(first)], rung)
-        extras = max(EXTRAS, EXTRAS + STARTERS - len(first))
+        # What trains most goes first: it is rarely bad, and a deep freeze that learns nothing says nothing of it.
+        self._rung([*first[:-1], started or first[-1]], rung)
+        extras = EXTRAS + STARTERS - len(first)
         self._rung(self.extras[:extras], rung)
         self._rung(self._neighbours(), rung)
         self._refine(rung, self.extras[extras:])
@@ -154,38 +158,55 @@ class Halving:
         return [order[n] for n in sorted(halfway) if 0 <= n < len(order) and n not in tried]
 
     def _halve(self, number: int) -> None:
+        """Give up the worse half, but for those that cannot be told from the leader."""
         ranked = sorted(self._alive(), key=self._mean)
-        kept = ranked[: max(1, -(-len(ranked) // 2))]
+        half = max(1, -(-len(ranked) // 2))
+        kept = [c for place, c in enumerate(ranked) if place < half or self._is_tied(ranked[0], c, DOUBT)]
         for candidate in ranked:
+            gap, error = self._gap(ranked[0], candidate)
+            difference = f"its loss is {gap:.4f} ± {error:.4f} above that of {ranked[0]} on the same examples"
             if candidate in kept:
-                self._tell(candidate, "kept", f"{_place(ranked, candidate)} of {len(ranked)}", rung=number)
+                place = _place(ranked, candidate)
+                self._tell(candidate, "kept", f"{place} of {len(ranked)}" + (f"; {difference}" if gap else ""), number)
             else:
-                gap, error = self._gap(ranked[0], candidate)
-                reason = f"its loss is {gap:.4f} ± {error:.4f} above that of {ranked[0]} on the same examples"
-                self._tell(candidate, "pruned", reason, rung=number)
+                self._tell(candidate, "pruned", difference, number)
                 del self._losses[candidate]
 
     def _finish(self) -> list[str]:
-        """Train the cheapest of those that cannot be told from the leader to its end, or as far as the budget goes.
+        """Train one candidate to its end, or as far as the budget goes.
 
         What is left then goes into others of those that were kept, as far as they too can be trained to their ends.
         """
         finished: list[str] = []
         while rest := [candidate for candidate in self._alive() if candidate not in finished]:
-            leader = min(rest, key=self._mean)
-            tied = [candidate for candidate in rest if self._is_tied(leader, candidate)]
-            chosen = min(tied, key=lambda candidate: (self.runners.whole_price(candidate), candidate))
-            last = self._furthest(chosen, self._done[chosen])
+            chosen, why = self._to_be_finished(rest)
+            last = self._furthest(chosen)
             if finished and last < self.updates:
                 break
             if self._advance(chosen, last, last):
-                self.tied = self.tied if finished else tied
                 finished.append(chosen)
-                others = ", ".join(c for c in tied if c != chosen)
-                why = f"the cheapest of those tied: {others}" if others else "no other is within the paired noise"
                 short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
                 self._tell(chosen, "finished", f"{why}{short}")
         return finished
+
+    def _to_be_finished(self, rest: Sequence[str]) -> tuple[str, str]:
+        """Of those that cannot be told from the leader the one that trains most: it has most still to learn.
+
+        Plans that train little are early near what they will reach, so equal losses at a rung speak for the others:
+        they are in doubt within two standard errors, plans that train less within one. One that could not come far
+        before the budget ends is passed over.
+        """
+        leader = min(rest, key=self._mean)
+        price = {candidate: self.runners.whole_price(candidate) for candidate in rest}
+        tied = [c for c in rest if self._is_tied(leader, c, DOUBT if price[c] > price[leader] else 1.0)]
+        if len(tied) == 1:
+            return leader, "no other is within the paired noise"
+        reach = {candidate: self._furthest(candidate) for candidate in tied}
+        wanted = min(FAR * self.updates, max(reach.values()))
+        far = [candidate for candidate in tied if reach[candidate] >= wanted]
+        chosen = max(far, key=lambda candidate: (price[candidate], candidate))
+        self.tied = self.tied or tied
+        return chosen, f"of those within the paired noise of {leader} it trains most ({', '.join(tied)})"
 
     # ------------------------------------------------------------ what it knows
 
@@ -200,8 +221,9 @@ class Halving:
         self._losses[candidate] = losses
         return True
 
-    def _furthest(self, candidate: str, done: int) -> int:
+    def _furthest(self, candidate: str) -> int:
         """The most updates that the budget lets it reach."""
+        done = self._done[candidate]
         beyond = bisect_right(
             range(done + 1, self.updates + 1), False, key=lambda n: not self._has(self.runners.price(candidate, n))
         )
@@ -232,9 +254,9 @@ class Halving:
         difference_N = self._losses[candidate] - self._losses[leader]
         return float(difference_N.mean()), float(difference_N.std(ddof=1) / np.sqrt(len(difference_N)))
 
-    def _is_tied(self, leader: str, candidate: str) -> bool:
+    def _is_tied(self, leader: str, candidate: str, errors: float) -> bool:
         gap, error = self._gap(leader, candidate)
-        return gap <= error
+        return gap <= errors * error
 
     def _tell(self, candidate: str, decision: str, reason: str, rung: int | None = None) -> None:
         standing = Standing.model_validate(

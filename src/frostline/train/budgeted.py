@@ -26,6 +26,11 @@ HELD_BACK = 0.08
 """Share of the budget that is not given out: verifying replay and the fit on the train split are not predicted."""
 
 
+WORTH_EXAMINING = 2000
+"""Examples trained on, over all epochs, from which on more is replayed than the plan on which rates are tried: finding
+out and verifying costs each plan about as much as training on 250 examples."""
+
+
 @dataclass(frozen=True, slots=True)
 class Raced:
     """What came of a race."""
@@ -89,10 +94,15 @@ class Entrants:
         return activations is not None and activations.replaying(candidate.partition("@")[0]) is not None
 
 
-def starters(plans: dict[str, FreezePlan]) -> tuple[str, ...]:
-    """Candidates that a race begins with: the only ones for which it pays to capture in the first pass."""
+def starters(plans: dict[str, FreezePlan], passes: int) -> tuple[str, ...]:
+    """Candidates of which it pays to find out what can be replayed, and to capture it in the first pass.
+
+    Args:
+        passes: Examples of the train split times epochs.
+    """
     depths = _depths(plans)
-    return tuple(dict.fromkeys([*spread(depths, STARTERS), *_cheap(plans, depths)[:1]]))
+    cheap = _cheap(plans, depths)[:1]
+    return tuple(dict.fromkeys(cheap if passes < WORTH_EXAMINING else [*spread(depths, STARTERS), *cheap]))
 
 
 def prices_of(race: Race, start: Start) -> Prices:

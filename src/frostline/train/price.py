@@ -22,7 +22,7 @@ class Prices(Record):
     >>> prices.epoch_flops(FreezePlan(blocks=("stem", "layer")), blocks, replayed=False)
     2100
     >>> prices.epoch_flops(FreezePlan(blocks=("stem", "layer"), frozen=frozenset({"stem"})), blocks, replayed=True)
-    850
+    1050
     """
 
     forward_flops: int = Field(ge=0)
@@ -48,16 +48,16 @@ class Prices(Record):
     def training_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> float:
         """Training on the train split once.
 
-        The backward pass costs the weights of trainable blocks, and the inputs of what stands behind the first of
-        them (design, section 8). Full fine-tuning costs what was measured; other plans in proportion. What a plan
+        The backward pass costs the weights of trainable blocks, and the inputs of all from the first of them on: of that
+        one only its first layer needs none, which a block of several layers hardly notices. Full fine-tuning costs
+        what was measured; other plans in proportion. What a plan
         spares inside frozen blocks costs next to nothing, but to come to it the backward pass goes all the way.
         """
         shares = _shares(blocks)
         trained = [block.name for block in blocks if block.name not in plan.frozen]
         first = 0 if plan.spared else next((n for n, block in enumerate(blocks) if block.name in trained), len(blocks))
-        backward = sum(shares[name] for name in trained) + _behind(first + 1, shares)
-        whole = 1.0 + _behind(1, shares)
-        scale = (self.step_over_forward - 1) / whole if whole else 1.0
+        backward = sum(shares[name] for name in trained) + _behind(first, shares)
+        scale = (self.step_over_forward - 1) / 2
         return self.forward_flops * (self._forward(plan, blocks, replayed) + backward * scale)
 
     def evaluating_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> float:
