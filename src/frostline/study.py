@@ -5,6 +5,7 @@ Read `_run` first: it is the main job in one page. This is the only file that kn
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from frostline.core.ledger import Ledger
 from frostline.core.predictions import Predictions
 from frostline.core.progress import Progress, Silent
 from frostline.core.records import Choice, Run, StudyRecord
+from frostline.core.records.forecast import Forecast
 from frostline.core.settings import Settings
 from frostline.core.study_folder import StudyFolder, finished_record, keep_record
 from frostline.data.sources import load_data
@@ -55,6 +57,7 @@ from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
 from frostline.train.dial import Dialled, dial_flops, turn_dial
 from frostline.train.evaluate import on_device
+from frostline.train.forecast import forecast
 from frostline.train.in_step import train_in_step
 from frostline.train.inputs import make_inputs
 from frostline.train.old_task import OldTask, load_old_task
@@ -363,3 +366,16 @@ class Study:
         verdict = judge_study(record, floors)
         write_report(record, verdict, self.folder.path)
         return StudyResult(verdict, record, self.folder.path)
+
+    def forecast(self, progress: Progress | None = None) -> Forecast:
+        """What would be tried, what it would cost and what the budget allows; trains nothing and leaves nothing.
+
+        Raises:
+            BadInputError: Something that was given cannot be used.
+        """
+        budget = self.settings.budget
+        with tempfile.TemporaryDirectory(prefix="frostline-") as place:
+            folder = StudyFolder(Path(place))
+            with Ledger.at(folder.ledger) as ledger:
+                race, _ = prepare(self.settings, folder, ledger, progress or Silent())
+                return forecast(race, None if budget == "all" else budget)

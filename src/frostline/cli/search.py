@@ -17,6 +17,13 @@ Floors = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Study folder; must not hold another study.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Delete the stored activations when the study is done.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Only say what would be tried, what it would cost and what the budget allows; trains nothing.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the study in that folder.")]
 
 
@@ -100,6 +107,7 @@ def search_command(
     out: Out = None,
     resume: Resume = False,
     clean: Clean = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Try freeze plans on your data, choose one, train it and judge it on a sealed test split.
@@ -111,6 +119,8 @@ def search_command(
       frostline search --model ./minilm --data messages.csv --positive spam --floor "recall>=0.8"
 
       frostline search --model my_models:resnet --weights resnet.safetensors --data photos/
+
+      frostline search --model ./minilm --data messages.csv --positive spam --dry-run
 
       frostline search study/study.toml --resume
     """
@@ -151,7 +161,11 @@ def search_command(
     }
     asked = (read_toml(study) if study else {}) | {name: value for name, value in given.items() if value is not None}
     folder = out or (study.parent if study and resume else Path("study"))
-    _run(Study.of(Settings.checked(**asked), out=folder, resume=resume), json, clean=clean)
+    asked_for = Study.of(Settings.checked(**asked), out=folder, resume=resume)
+    if dry_run:
+        _forecast(asked_for, json)
+    else:
+        _run(asked_for, json, clean=clean)
 
 
 def demo_command(
@@ -177,6 +191,20 @@ def demo_command(
         return
     folder = out or Path("studies") / name
     _run(study_of(name, folder, resume=resume), json)
+
+
+def _forecast(study: Study, as_json: bool) -> None:
+    from frostline.cli.progress import terminal_progress
+
+    forecast = study.forecast(terminal_progress())
+    if as_json:
+        typer.echo(forecast.model_dump_json(indent=2))
+    else:
+        from rich.console import Console
+
+        from frostline.report.forecast_text import print_forecast
+
+        print_forecast(forecast, Console())
 
 
 def _run(study: Study, as_json: bool, *, clean: bool = False) -> None:

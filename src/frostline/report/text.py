@@ -6,14 +6,12 @@ A terminal gets colour and rules; a pipe gets plain lines. Needs neither jinja2 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
 from frostline.core.records import Finding, StudyRecord, Verdict
+from frostline.report import terminal
 from frostline.report.parts import Mark, Table
 from frostline.report.plan_view import PlanView, Score
 from frostline.report.verdict_view import ConfusionView, VerdictView, build_verdict_view
@@ -54,12 +52,12 @@ def print_study(study: StudyRecord, verdict: Verdict, console: Console) -> None:
 
 
 def _banner(view: VerdictView, console: Console) -> None:
-    _line(Text(view.name, style=f"bold {_STYLES[view.tone]}"), console)
-    _sentence(view.sentence, console)
+    terminal.line(Text(view.name, style=f"bold {_STYLES[view.tone]}"), console)
+    terminal.sentence(view.sentence, console)
     for reason in view.reasons:
-        _sentence(f"- {reason}", console, indent=2)
+        terminal.sentence(f"- {reason}", console, indent=2)
     if view.next:
-        _sentence(f"Next: {view.next}", console)
+        terminal.sentence(f"Next: {view.next}", console)
 
 
 def _evidence(view: VerdictView, console: Console) -> None:
@@ -72,22 +70,24 @@ def _evidence(view: VerdictView, console: Console) -> None:
 
 
 def _plan(plan: PlanView, console: Console) -> None:
-    _title("The chosen plan", console)
-    _sentence(f"{plan.candidate}: {plan.sentence}.", console)
-    _sentence(plan.reason, console)
+    terminal.title("The chosen plan", console)
+    terminal.sentence(f"{plan.candidate}: {plan.sentence}.", console)
+    terminal.sentence(plan.reason, console)
     console.print()
-    grid = _grid(("Block", "State", "Parameters", f"{plan.metric} (95 % interval)", "Work", ""), "llrrrl", console)
+    grid = terminal.grid(
+        ("Block", "State", "Parameters", f"{plan.metric} (95 % interval)", "Work", ""), "llrrrl", console
+    )
     if plan.unfrozen:
-        grid.add_row(*_cells(("nothing frozen", "", "", *_score(plan.unfrozen))))
+        grid.add_row(*terminal.cells(("nothing frozen", "", "", *_score(plan.unfrozen))))
     for row in plan.rows:
         style = "cyan" if row.frozen else "yellow"
         state = Text("frozen" if row.frozen else "trains", style=style)
-        name, parameters, *score = _cells((row.name, row.parameters, *_score(row.score)))
+        name, parameters, *score = terminal.cells((row.name, row.parameters, *_score(row.score)))
         grid.add_row(name, state, parameters, *score, style=_STYLES[row.score.mark] if row.score else "")
         if row.frost_line:
             grid.add_row(Text("~~ frost line ~~", style="bold cyan"))
     console.print(grid)
-    _sentence(
+    terminal.sentence(
         f"A row's {plan.metric} is that of the plan that freezes down to and with its block, on the select split. "
         f"{plan.cost_note}",
         console,
@@ -102,75 +102,49 @@ def _score(score: Score | None) -> tuple[str, str, str]:
 
 
 def _confusion(view: ConfusionView, console: Console) -> None:
-    _title("Confusion matrix", console)
+    terminal.title("Confusion matrix", console)
     if len(view.labels) > _WIDEST_MATRIX:
-        _sentence(f"{len(view.labels)} classes are too many for a terminal: see the report, or use --json.", console)
+        terminal.sentence(
+            f"{len(view.labels)} classes are too many for a terminal: see the report, or use --json.", console
+        )
         return
-    _sentence(view.orientation, console)
+    terminal.sentence(view.orientation, console)
     console.print()
-    grid = _grid(("", *(f"answered {label}" for label in view.labels), "all"), f"l{'r' * len(view.labels)}r", console)
+    grid = terminal.grid(
+        ("", *(f"answered {label}" for label in view.labels), "all"), f"l{'r' * len(view.labels)}r", console
+    )
     for row in view.rows:
         cells = (f"{cell.count} ({cell.rate}) {cell.meaning}".rstrip() for cell in row.cells)
-        grid.add_row(*_cells((f"truly {row.label}", *cells, row.total)))
+        grid.add_row(*terminal.cells((f"truly {row.label}", *cells, row.total)))
     console.print(grid)
 
 
 def _findings(findings: Sequence[Finding], console: Console) -> None:
-    _title("Findings", console)
+    terminal.title("Findings", console)
     if not findings:
-        _sentence("No check found anything to object to.", console)
+        terminal.sentence("No check found anything to object to.", console)
     for finding in findings:
         style = "bold red" if finding.severity == "issue" else "bold yellow"
-        _line(Text.assemble((finding.severity, style), f" {finding.code} {plain(finding.name)}"), console)
-        _sentence(finding.sentence, console, indent=2)
+        terminal.line(Text.assemble((finding.severity, style), f" {finding.code} {plain(finding.name)}"), console)
+        terminal.sentence(finding.sentence, console, indent=2)
         if finding.next:
-            _sentence(f"Next: {finding.next}", console, indent=2)
+            terminal.sentence(f"Next: {finding.next}", console, indent=2)
 
 
 def _closing(view: ReportView, console: Console) -> None:
     console.print()
     for fact in view.facts[2:]:
-        _sentence(f"{fact.title}: {fact.value} ({fact.detail}).", console)
+        terminal.sentence(f"{fact.title}: {fact.value} ({fact.detail}).", console)
     for sentence in filter(None, (view.forgotten, view.raced, view.replayed)):
-        _sentence(sentence, console)
+        terminal.sentence(sentence, console)
 
 
 def _table(table: Table, console: Console, columns: int | None = None, stacked: bool = False) -> None:
-    _title(table.caption, console)
-    grid = _grid(table.columns[:columns], table.align[:columns], console)
+    terminal.title(table.caption, console)
+    grid = terminal.grid(table.columns[:columns], table.align[:columns], console)
     for row in table.rows:
         cells = [cell.replace(" (", "\n(") if stacked else cell for cell in row.cells[:columns]]
-        grid.add_row(*_cells(cells), style=_STYLES[row.mark])
+        grid.add_row(*terminal.cells(cells), style=_STYLES[row.mark])
     console.print(grid)
     if table.note:
-        _sentence(table.note, console)
-
-
-def _grid(columns: Sequence[str], align: str, console: Console) -> Grid:
-    rules = box.SIMPLE_HEAD if console.is_terminal else None
-    grid = Grid(box=rules, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column, side in zip(columns, align, strict=True):
-        grid.add_column(Text(plain(column)), justify="right" if side == "r" else "left", overflow="fold")
-    return grid
-
-
-def _cells(cells: Sequence[str]) -> list[Text]:
-    # Text, not str: rich would read markup such as "[red]" in a label.
-    return [Text("\n").join(Text(plain(line)) for line in cell.split("\n")) for cell in cells]
-
-
-def _title(words: str, console: Console) -> None:
-    console.print()
-    _line(Text(words, style="bold"), console)
-
-
-def _sentence(words: str, console: Console, indent: int = 0) -> None:
-    space = " " * indent
-    # Wrapped here, since rich pads what it indents, and a unit must not be torn from its number.
-    kept = plain(words).replace(" %", "\N{NO-BREAK SPACE}%")
-    lines = fill(kept, console.width, initial_indent=space, subsequent_indent=space, break_on_hyphens=False)
-    _line(Text(lines.replace("\N{NO-BREAK SPACE}", " ")), console)
-
-
-def _line(words: Text, console: Console) -> None:
-    console.print(words, highlight=False)
+        terminal.sentence(table.note, console)

@@ -62,16 +62,14 @@ class Entrants:
     """Updates that the race has asked for."""
 
     def price(self, candidate: str, updates: int) -> int:
-        begun = self.done.get(candidate, 0)
-        if updates <= begun:
-            return 0
-        plan, blocks, an_epoch = self.race.plans[candidate], self.race.blocks, self.race.updates_an_epoch
-        replayed = self._is_replayed(candidate)
-        trained = (updates - begun) / an_epoch * self.prices.training_flops(plan, blocks, replayed=replayed)
-        # Evaluated at the end of every epoch, and of the run, which a short budget may cut within one.
-        evaluations = updates // an_epoch - begun // an_epoch + (updates % an_epoch > 0)
-        evaluated = evaluations * self.prices.evaluating_flops(plan, blocks, replayed=replayed)
-        return round(trained + evaluated + self.prices.asking_flops(plan, blocks, replayed=replayed))
+        return self.prices.leg_flops(
+            self.race.plans[candidate],
+            self.race.blocks,
+            self.done.get(candidate, 0),
+            updates,
+            an_epoch=self.race.updates_an_epoch,
+            replayed=self._is_replayed(candidate),
+        )
 
     def whole_price(self, candidate: str) -> int:
         plan, epochs = self.race.plans[candidate], self.race.recipe.epochs

@@ -22,7 +22,7 @@ class Prices(Record):
     >>> prices.epoch_flops(FreezePlan(blocks=("stem", "layer")), blocks, replayed=False)
     2100
     >>> prices.epoch_flops(FreezePlan(blocks=("stem", "layer"), frozen=frozenset({"stem"})), blocks, replayed=True)
-    1050
+    964
     """
 
     forward_flops: int = Field(ge=0)
@@ -48,21 +48,38 @@ class Prices(Record):
     def training_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> float:
         """Training on the train split once.
 
-        The backward pass costs the weights of trainable blocks, and the inputs of all from the first of them on: of that
-        one only its first layer needs none, which a block of several layers hardly notices. Full fine-tuning costs
-        what was measured; other plans in proportion. What a plan
-        spares inside frozen blocks costs next to nothing, but to come to it the backward pass goes all the way.
+        The backward pass costs the weights of trainable blocks, and the inputs of all from the first of them on; of
+        that one half, since its first layer needs none, which may be all of it or hardly anything. Full fine-tuning
+        costs what was measured; other plans in proportion. What a plan spares inside frozen blocks costs next to
+        nothing, but to come to it the backward pass goes all the way.
         """
         shares = _shares(blocks)
         trained = [block.name for block in blocks if block.name not in plan.frozen]
         first = 0 if plan.spared else next((n for n, block in enumerate(blocks) if block.name in trained), len(blocks))
-        backward = sum(shares[name] for name in trained) + _behind(first, shares)
-        scale = (self.step_over_forward - 1) / 2
+        inputs = [shares[block.name] for block in blocks]
+        backward = sum(shares[name] for name in trained) + sum(inputs[first:]) - sum(inputs[first : first + 1]) / 2
+        whole = 2.0 - inputs[0] / 2
+        scale = (self.step_over_forward - 1) / whole
         return self.forward_flops * (self._forward(plan, blocks, replayed) + backward * scale)
 
     def evaluating_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> float:
         """Evaluating the stop split, as at the end of every epoch."""
         return self.forward_flops * self.evaluated_share * self._forward(plan, blocks, replayed)
+
+    def leg_flops(
+        self, plan: FreezePlan, blocks: Sequence[Block], begun: int, updates: int, *, an_epoch: int, replayed: bool
+    ) -> int:
+        """Going on from some updates to others, every epoch that ends on the way evaluated, and asking at the end.
+
+        Args:
+            an_epoch: Updates of one epoch.
+        """
+        if updates <= begun:
+            return 0
+        trained = (updates - begun) / an_epoch * self.training_flops(plan, blocks, replayed=replayed)
+        evaluations = updates // an_epoch - begun // an_epoch
+        evaluated = evaluations * self.evaluating_flops(plan, blocks, replayed=replayed)
+        return round(trained + evaluated + self.asking_flops(plan, blocks, replayed=replayed))
 
     def asking_flops(self, plan: FreezePlan, blocks: Sequence[Block], *, replayed: bool) -> int:
         """Asking for the select split."""
