@@ -96,7 +96,7 @@ class Halving:
             if variant != best:
                 self._tell(variant, "pruned", f"{best} has a lower loss after as many updates", 0)
                 del self._losses[variant]
-        self._tell(best, "kept", "its learning rate is carried over to every other plan", rung=0)
+        self._tell(best, "kept", "every other plan gets a rate between the default and this one", rung=0)
         return best
 
     def run(self, started: str | None = None) -> list[str]:

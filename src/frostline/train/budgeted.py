@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 
 from frostline.core.progress import Progress
 from frostline.core.records import Run, Standing
@@ -138,7 +139,10 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
 
 
 def _find_rate(race: Race, halving: Halving) -> str | None:
-    """The best variant of the cheapest plan that trains more than the head; every other plan gets its rate."""
+    """The best variant of the cheapest plan that trains more than the head.
+
+    Every other plan gets the geometric mean of its rate and the model's default.
+    """
     order = [*halving.order]
     cheap = _cheap(race.plans, order)
     if not cheap:
@@ -151,7 +155,9 @@ def _find_rate(race: Race, halving: Halving) -> str | None:
     best = halving.find_rate(variants)
     if best is None:
         return None
-    race.rates.update(dict.fromkeys([*order, *halving.extras], race.rates[best]))
+    # Halfway: the trial knows the direction, but from a plan that trains little, which bears a higher rate than others.
+    carried = sqrt(race.rates[best] * race.model.learning_rate)
+    race.rates.update(dict.fromkeys([*order, *halving.extras], carried))
     # It stands for its plan from now on.
     halving.order = [best if candidate == cheap[0] else candidate for candidate in order]
     return best

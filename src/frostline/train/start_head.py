@@ -21,7 +21,7 @@ from torch import Tensor
 from frostline.train.probes import STRENGTHS, Features, linear_layer
 
 TEMPER = 0.3
-"""Factor on the fitted logits: of 0.1, 0.3 and 1 the best or next to it on every task (benchmarks/start_head.py)."""
+"""Factor on the fitted logits. Better than 1 on most tasks, not on all (benchmarks/start_head.py)."""
 
 
 def fit_start_head(
