@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,11 @@ from frostline.plan.freeze_plan import FreezePlan
 from frostline.train.asking import Probabilities
 from frostline.train.budgeted import Raced
 from frostline.train.dial import Dialled
+from frostline.train.evaluate import fit, predict
+from frostline.train.flops import FlopsMeter
 from frostline.train.old_task import OldTask
 from frostline.train.race import Race
-from frostline.train.scores import plan_score
+from frostline.train.scores import plan_score, rewind_losses
 from frostline.train.start import Start
 
 
@@ -88,16 +91,40 @@ def equally_far(
     return {id: loss for id, loss in losses.items() if loss is not None}
 
 
+def rewound(race: Race, full: Run) -> dict[str, float]:
+    """How much the loss on the stop split rises when one block of a full fine-tune is put back, by block.
+
+    It is asked once that run is there, so it says afterwards which blocks mattered.
+    """
+    model, meter, rows = race.restore(full), FlopsMeter(), race.data.rows["stop"]
+
+    def loss() -> float:
+        found = fit(predict(model, race.inputs, rows, meter), race.data.labels[rows]).loss
+        return float("inf") if found is None else found
+
+    tuned = loss()
+    state = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
+    losses = rewind_losses(model, race.blocks, race.beginning, state, loss)
+    race.asking.acknowledge("layer rewind", "select", meter.total)
+    return {block: value - tuned for block, value in losses.items() if isfinite(value)}
+
+
 def cheap_scores(
-    race: Race, start: Start, probes: Sequence[Probe], losses: Mapping[str, float]
+    race: Race, start: Start, probes: Sequence[Probe], losses: Mapping[str, float], full: Run | None
 ) -> tuple[CheapScore, ...]:
-    """What each cheap score predicted of the plans, and how that went with the losses that were measured."""
+    """What each cheap score predicted of the plans, and how that went with the losses that were measured.
+
+    Args:
+        full: A full fine-tune, when one was finished and is to be asked which of its blocks mattered.
+    """
+    by_score = dict(start.block_scores)
+    if full is not None and full.best_epoch:
+        by_score["layer rewind of the full fine-tune"] = rewound(race, full)
     plans = {id: plan for id, plan in race.plans.items() if "@" not in id}
     probed = {probe.depth: probe.measures.metrics["f1"].value for probe in probes}
     depths = {id: plan.freeze_depth for id, plan in plans.items()}
     predicted = {
-        name: {id: plan_score(plan, by_block) for id, plan in plans.items()}
-        for name, by_block in start.block_scores.items()
+        name: {id: plan_score(plan, by_block) for id, plan in plans.items()} for name, by_block in by_score.items()
     }
     predicted["linear probe behind the frozen blocks"] = {
         id: value for id, depth in depths.items() if (value := probed.get(depth)) is not None

@@ -107,7 +107,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
 
     save_chosen(folder.chosen_weights, race.restore(runs[chosen]).module)
     sentences = {b.name: b.sentence for b in baselines}
-    probes = probe_records(race, start, select_labels)
+    probes, losses = probe_records(race, start, select_labels), equally_far(raced, select, race.plans)
     clean = ~race.data.overlap_test
     return StudyRecord(
         name=folder.path.name,
@@ -122,7 +122,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         select=results(race, select, "select", sentences),
         probes=probes,
         head_rates=start.head_rates,
-        evidence=cheap_scores(race, start, probes, equally_far(raced, select, race.plans)),
+        evidence=cheap_scores(race, start, probes, losses, runs[reference] if reference and budget is None else None),
         race=() if raced is None else raced.standings,
         choice=choice,
         reference=reference,

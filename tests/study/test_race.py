@@ -154,4 +154,5 @@ def test_cheap_scores_are_told_and_compared_with_what_was_measured(
         if score.rank_correlation is not None:
             expected = spearmanr([score.predicted[id] for id in common], [losses[id] for id in common]).statistic
             assert score.rank_correlation == pytest.approx(expected)
+    assert "layer rewind of the full fine-tune" in {score.name for score in sweep.evidence}
     assert "how well it ranked the candidates" in render_html(sweep, judge_study(sweep, []))
