@@ -41,7 +41,7 @@ from frostline.evidence import (
 )
 from frostline.judge.floors import parse_floor
 from frostline.judge.verdict import judge_study
-from frostline.measure.choose import choose
+from frostline.measure.choose import choose, chosen_among
 from frostline.measure.measures import measure
 from frostline.models.sources import model_of
 from frostline.plan import propose
@@ -90,6 +90,8 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         choice = _dialled(choice, setting)
         runs[choice.candidate], select[choice.candidate] = setting.run, setting.select
     chosen = choice.candidate
+    tried = len(runs) + len(dial)
+    choice = choice.model_copy(update={"corrected": chosen_among(select[chosen], tried, metric=choice.metric)})
     reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
 

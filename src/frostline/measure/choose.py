@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from frostline.core.predictions import Predictions
-from frostline.core.records import Choice
+from frostline.core.records import Choice, Estimate
+from frostline.measure.bounds import bounds
 from frostline.measure.compare import metric_of, metric_standard_error
+from frostline.measure.measures import confusion_of
 
 
 def choose(
@@ -74,4 +76,39 @@ def _reason(chosen: str, best: str, tied: tuple[str, ...], value: float | None, 
     return (
         f"{chosen} ({metric} {value:.3f}) is the cheapest of {len(tied)} candidates that cannot be told apart "
         f"from the best, {best} ({top:.3f}); tied with it: {others}."
+    )
+
+
+def chosen_among(predictions: Predictions, candidates: int, *, metric: str = "f1") -> Estimate:
+    """The metric of a chosen candidate on the split that chose it, its interval corrected for the choosing.
+
+    The best of many looks better than it is: on 60 examples a bound of 95 % for the best of 13 holds in 76 % of the
+    cases. With each bound at `1 - .025 / candidates` the chosen one's holds whoever was chosen.
+
+    Args:
+        predictions: Answers on the split among whose answers the choice fell.
+        candidates: Among which it fell, itself included.
+
+    Source: Bonferroni's inequality over exact or conservative bounds (Clopper & Pearson 1934, see `measure.bounds`).
+
+    >>> import numpy as np
+    >>> from frostline.core.records import Task
+    >>> true = np.repeat([0, 1], 50)
+    >>> found = Predictions(task=Task(labels=("a", "b"), positive="a"), true_N=true, predicted_N=np.roll(true, 5))
+    >>> alone, of_many = chosen_among(found, 1), chosen_among(found, 13)
+    >>> alone.value == of_many.value, alone.low > of_many.low
+    (True, True)
+    """
+    confusion = confusion_of(predictions)
+    positive = None if confusion.positive is None else confusion.labels.index(confusion.positive)
+    found = bounds(metric, confusion.counts, positive)
+    value = metric_of(predictions, metric)
+    if found is None or value is None:
+        return Estimate(value=None, undefined=f"{metric} of the chosen candidate is undefined")
+    confidence = 1 - 0.025 / candidates
+    return Estimate(
+        value=value,
+        low=min(value, found.lower(confidence)),
+        high=max(value, found.upper(confidence)),
+        method=f"Bonferroni over {candidates} candidates",
     )

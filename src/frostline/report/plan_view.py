@@ -100,13 +100,24 @@ def build_plan_view(study: StudyRecord) -> PlanView:
     return PlanView(
         candidate=chosen.id,
         sentence=chosen.plan,
-        reason=study.choice.reason,
+        reason=f"{study.choice.reason} {_corrected(study)}".strip(),
         metric=words.metric_name(study.choice.metric),
         axis=(words.metric_value(study.choice.metric, axis[0]), words.metric_value(study.choice.metric, axis[1])),
         unfrozen=scores.get(0),
         rows=rows,
         cost_note="Work is a share of the full fine-tune's." if _reference_flops(study) else "",
         candidates=_candidates(study),
+    )
+
+
+def _corrected(study: StudyRecord) -> str:
+    """How good the chosen candidate is on the split that chose it, seen without the luck of the choosing."""
+    metric, estimate = study.choice.metric, study.choice.corrected
+    if estimate is None or estimate.value is None:
+        return ""
+    return (
+        f"On the select split its {words.metric_name(metric)} is {words.estimate_text(metric, estimate)}, an interval "
+        "that is corrected for the choosing."
     )
 
 

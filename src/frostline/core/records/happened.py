@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from frostline.core.records.base import Record
-from frostline.core.records.measured import Measures
+from frostline.core.records.measured import Estimate, Measures
 
 
 class Candidate(Record):
@@ -160,6 +160,8 @@ class Choice(Record):
     """Candidates within the paired noise of the best, the best among them."""
     metric: str
     reason: str
+    corrected: Estimate | None = None
+    """The metric of the chosen candidate on the select split, its interval corrected for the choosing."""
 
 
 class CheapScore(Record):
