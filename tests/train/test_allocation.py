@@ -87,7 +87,7 @@ def test_of_equals_at_a_rung_the_one_that_trains_most_is_finished() -> None:
 def test_of_equals_one_that_could_not_come_far_is_passed_over() -> None:
     """Within one full fine-tune, a plan that would be cut short early gives way to one that is nearly finished."""
     curves = Curves(ALIKE, COSTS)
-    winner, halving = raced(curves, budget=800)
+    winner, halving = raced(curves, budget=700)
 
     assert winner is not None
     assert "full" in halving.tied
@@ -173,13 +173,13 @@ def raced_with_extras(losses: Mapping[str, float], budget: int) -> tuple[list[st
 
 
 def test_the_most_promising_of_the_others_are_tried_beside_the_depths() -> None:
-    """Two of them at the first rung; one that is better by far wins."""
-    finished, halving = raced_with_extras({"only-1": 0.1}, budget=700)
+    """The first ones at the first rung, in their order; one that is better by far wins."""
+    finished, halving = raced_with_extras({"only-1": 0.1}, budget=850)
 
     assert finished[0] == "only-1"
     tried = {s.candidate for s in halving.standings if s.decision != "skipped"}
     assert {"plan-1", "only-1"} <= tried
-    assert not {"only-2", "norms"} & tried
+    assert "norms" not in tried
 
 
 def test_with_budget_to_spare_more_plans_are_tried() -> None:

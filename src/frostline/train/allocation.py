@@ -36,7 +36,7 @@ DOUBT = 2.0
 """Paired standard errors above the leader's loss up to which a candidate is not given up."""
 
 FAR = 0.75
-"""Share of its updates that the one to be finished should reach."""
+"""Share of its updates that the one to be finished should reach: it is not cut short further for one more plan."""
 
 
 class Runners(Protocol):
@@ -110,8 +110,10 @@ class Halving:
         # What trains most goes first: it is rarely bad, and a deep freeze that learns nothing says nothing of it.
         self._rung([*first[:-1], started or first[-1]], rung)
         extras = EXTRAS + STARTERS - len(first)
-        self._rung(self.extras[:extras], rung)
-        self._rung(self._neighbours(), rung)
+        # Where there are enough depths to compare, more are not worth cutting the leader short for.
+        reach = FAR if len(first) == STARTERS else RESERVE
+        self._rung(self.extras[:extras], rung, reach)
+        self._rung(self._neighbours(), rung, reach)
         self._refine(rung, self.extras[extras:])
         self._halve(1)
         for number, until in enumerate(more, start=2):
