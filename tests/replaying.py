@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from frostline.capture.outputs import same_bits
 from frostline.capture.replay import Replay
 from frostline.capture.store import ActivationStore
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import freeze
-from frostline.plan.blocks import Example, blocks, call, tensors_in
+from frostline.plan.blocks import Example, blocks, call
 from frostline.plan.freeze_plan import FreezePlan
 from networks import VOCABULARY
 

@@ -22,8 +22,8 @@ from frostline.capture.batches import Batch
 from frostline.capture.examine import Examined, Learnt, examine
 from frostline.capture.outputs import same_bits, same_values
 from frostline.capture.replay import Replay
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import freeze
-from frostline.plan.blocks import tensors_in
 from networks import NETWORKS, NormedCnn
 from odd_networks import Wired, part, sequences, wired
 from replaying import frozen_to, images, texts, train

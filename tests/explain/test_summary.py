@@ -14,8 +14,9 @@ from torch.utils.checkpoint import checkpoint
 from frostline.core.errors import ModelError, PlanError
 from frostline.explain.step_cost import OUTSIDE, step_costs
 from frostline.explain.summary import Summary, summary
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import freeze
-from frostline.plan.blocks import blocks, call, tensors_in
+from frostline.plan.blocks import blocks, call
 from frostline.plan.flops import flop_counter
 from networks import NETWORKS, BagOfTokens, NormedCnn, RootToken
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from frostline.core.records import Block
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import evaluating, freeze, is_inert
-from frostline.plan.blocks import Example, blocks, call, tensors_in
+from frostline.plan.blocks import Example, blocks, call
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.prove import prove_frozen
 from networks import NETWORKS

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import freeze, is_inert
-from frostline.plan.blocks import Example, call, tensors_in
+from frostline.plan.blocks import Example, call
 from frostline.plan.precision import keep_trainable_float32
 from frostline.plan.proof import Seal
 from networks import NETWORKS, NormedCnn

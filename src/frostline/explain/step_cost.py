@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from frostline.core.errors import ModelError
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import unfreeze
-from frostline.plan.blocks import Example, call, tensors_in
+from frostline.plan.blocks import Example, call
 from frostline.plan.flops import flop_counter
 
 OUTSIDE = ""

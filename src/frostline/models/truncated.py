@@ -7,7 +7,7 @@ Shape letters: B examples, T tokens, F features, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from frostline.core.errors import ModelError
 from frostline.core.records import Block
 from frostline.models.task_model import Batch, TaskModel, mean_pool
+from frostline.models.tensors import tensors_in
 
 
 class Truncated(nn.Module):
@@ -54,7 +55,7 @@ class Truncated(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         output = self._output(args, kwargs)
-        examples = next((len(tensor) for tensor in _tensors_in((args, kwargs))), None)
+        examples = next((len(tensor) for tensor in tensors_in((args, kwargs))), None)
         if output is None or output.dim() not in (2, 3, 4) or len(output) != examples:
             raise ModelError(
                 f"{self.path!r} gives no batch of vectors, token sequences or feature maps, so no head can follow it. "
@@ -73,7 +74,7 @@ class Truncated(nn.Module):
             nonlocal left
             left -= 1
             if left == 0:
-                raise _Reached(self, next(_tensors_in(value), None))
+                raise _Reached(self, next(tensors_in(value), None))
 
         part = self.module.get_submodule(self.path)
         # Set for this call alone: the network stays whole for everyone else, and can be pickled.
@@ -171,14 +172,3 @@ def _calls(model: TaskModel, path: str, batch: Batch) -> int:
     if not calls:
         raise ModelError(f"The network never comes to {path!r}, so it cannot end there. Choose another depth.")
     return calls
-
-
-def _tensors_in(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors_in(item)

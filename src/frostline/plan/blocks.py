@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from frostline.core.errors import ModelError
 from frostline.core.records import Block
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import evaluating
 from frostline.plan.flops import flop_counter
 
@@ -311,15 +312,3 @@ class _Watch(TorchFunctionMode):
             if isinstance(tensor, nn.Parameter) and func.__name__ != "__get__":
                 self._trace.uses.setdefault(id(tensor), (*self._trace.running, len(self._trace.calls)))
         return func(*args, **kwargs)
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Tensors in nested tuples, lists and mappings, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors_in(item)

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from frostline.core.progress import Progress
 from frostline.core.records import Block
 from frostline.models.task_model import Batch, TaskModel, mean_pool
+from frostline.models.tensors import tensors_in
 from frostline.plan.apply import evaluating
-from frostline.plan.blocks import tensors_in
 from frostline.train.evaluate import BATCH, on_device, shape_of
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs, Rows, plain_batches
