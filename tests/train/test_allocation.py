@@ -84,15 +84,17 @@ def test_of_equals_at_a_rung_the_one_that_trains_most_is_finished() -> None:
     assert all(id in first.reason for id in halving.tied)
 
 
-def test_of_equals_one_that_could_not_come_far_is_passed_over() -> None:
-    """Within one full fine-tune, a plan that would be cut short early gives way to one that is nearly finished."""
-    curves = Curves(ALIKE, COSTS)
-    winner, halving = raced(curves, budget=700)
+def test_a_plan_that_could_not_come_halfway_is_not_begun() -> None:
+    """After the learning rate is found little is left: full fine-tuning is skipped, and the cheap plan comes to its end."""
+    variants = {f"depth-4@{n}": 0.5 + n / 10 for n in range(3)}
+    curves = Curves(ALIKE | variants, COSTS | dict.fromkeys(variants, 30))
+    halving = Halving(curves, ORDER, 8, 420)
+    started = halving.find_rate(list(variants))
+    halving.order = [started if id == "depth-4" and started else id for id in ORDER]
 
-    assert winner is not None
-    assert "full" in halving.tied
-    assert COSTS[winner] < COSTS["full"]
-    assert curves.done[winner] >= 6
+    assert halving.run(started)[0] == "depth-4@0"
+    assert "full" not in curves.done
+    assert curves.done["depth-4@0"] == 8
 
 
 @given(

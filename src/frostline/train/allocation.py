@@ -27,7 +27,8 @@ EXTRAS = 2
 """Plans beside the freeze depths that are tried as early."""
 
 RESERVE = 0.5
-"""Share of the updates that the leader must still be able to reach, whatever else is tried."""
+"""Share of the updates that the leader must still be able to reach, whatever else is tried; one that would be cut
+shorter is not the one to be finished."""
 
 WHOLE = 1.0
 """The same for what is tried only when there is budget to spare."""
@@ -36,7 +37,7 @@ DOUBT = 2.0
 """Paired standard errors above the leader's loss up to which a candidate is not given up."""
 
 FAR = 0.75
-"""Share of its updates that the one to be finished should reach: it is not cut short further for one more plan."""
+"""The same for plans that join when there are enough depths to compare."""
 
 
 class Runners(Protocol):
@@ -204,7 +205,7 @@ class Halving:
         if len(tied) == 1:
             return leader, "no other is within the paired noise"
         reach = {candidate: self._furthest(candidate) for candidate in tied}
-        wanted = min(FAR * self.updates, max(reach.values()))
+        wanted = min(RESERVE * self.updates, max(reach.values()))
         far = [candidate for candidate in tied if reach[candidate] >= wanted]
         chosen = max(far, key=lambda candidate: (price[candidate], candidate))
         self.tied = self.tied or tied
@@ -235,12 +236,16 @@ class Halving:
         return self.spent_flops + flops <= self.budget_flops
 
     def _affords(self, candidate: str, until: int, reach: float = RESERVE) -> bool:
-        """Whether the leader can still reach its end afterwards, or near it. The very first one is always trained."""
+        """Whether the leader can still reach its end afterwards, or near it, and the candidate could if it led.
+
+        The very first one is always trained.
+        """
         if not self._losses:
             return True
-        leader = self._leader()
+        leader, half = self._leader(), round(RESERVE * self.updates)
         wanted = max(self._done[leader], until if candidate == leader else 0, round(reach * self.updates))
-        return self._has(self.runners.price(candidate, until) + self.runners.price(leader, wanted))
+        both = self.runners.price(candidate, until) + self.runners.price(leader, wanted)
+        return self._has(both) and self._has(self.runners.price(candidate, max(until, half)))
 
     def _alive(self) -> list[str]:
         return list(self._losses)
