@@ -85,7 +85,7 @@ def test_of_equals_at_a_rung_the_one_that_trains_most_is_finished() -> None:
 
 
 def test_a_plan_that_could_not_come_halfway_is_not_begun() -> None:
-    """After the learning rate is found little is left: full fine-tuning is skipped, and the cheap plan comes to its end."""
+    """After the learning rate is found little is left: full fine-tuning is skipped, the cheap plan comes to its end."""
     variants = {f"depth-4@{n}": 0.5 + n / 10 for n in range(3)}
     curves = Curves(ALIKE | variants, COSTS | dict.fromkeys(variants, 30))
     halving = Halving(curves, ORDER, 8, 420)
@@ -211,6 +211,21 @@ def test_only_the_winner_may_be_cut_short(budget: int, better: str) -> None:
 
     updates = {s.candidate: s.updates for s in halving.standings if s.decision == "finished"}
     assert all(updates[id] == 8 for id in finished[1:])
+
+
+@given(
+    seed=st.integers(0, 50),
+    budget=st.integers(200, 6000),
+    costs=st.lists(st.integers(1, 100), min_size=6, max_size=6),
+)
+def test_candidates_are_compared_equally_far(seed: int, budget: int, costs: list[int]) -> None:
+    """At every rung whoever is kept or given up has made as many updates."""
+    generator = np.random.default_rng(seed)
+    curves = Curves({id: float(generator.uniform(0.1, 1)) for id in ORDER}, dict(zip(ORDER, costs, strict=True)))
+    _, halving = raced(curves, budget)
+
+    for rung in (1, 2):
+        assert len({s.updates for s in halving.standings if s.rung == rung and s.decision != "failed"}) <= 1
 
 
 def test_a_learning_rate_is_looked_for_among_equal_updates() -> None:

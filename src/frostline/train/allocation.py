@@ -118,8 +118,9 @@ class Halving:
         self._refine(rung, self.extras[extras:])
         self._halve(1)
         for number, until in enumerate(more, start=2):
-            if self._affords_rivals(until):
-                self._rung(self._alive(), until, WHOLE)
+            if self._affords_all(until):
+                for candidate in self._alive():
+                    self._advance(candidate, until)
                 self._halve(number)
         return self._finish()
 
@@ -143,10 +144,13 @@ class Halving:
             self._advance(beside[0], until)
         self._rung(extras, until, WHOLE)
 
-    def _affords_rivals(self, until: int) -> bool:
-        """Whether anyone can be compared further without keeping the leader from its end."""
-        leader = self._leader() if self._losses else None
-        return any(self._affords(rival, until, WHOLE) for rival in self._alive() if rival != leader)
+    def _affords_all(self, until: int) -> bool:
+        """Whether everyone alive can be compared further, equally far, and the leader still be trained to its end."""
+        if len(self._losses) < 2:
+            return False
+        leader = self._leader()
+        further = sum(self.runners.price(candidate, until) for candidate in self._alive())
+        return self._has(further + self.runners.price(leader, self.updates) - self.runners.price(leader, until))
 
     def _neighbours(self) -> list[str]:
         """Untried freeze depths halfway from the leader to the tried ones beside it."""
