@@ -91,6 +91,22 @@ def equally_far(
     return {id: loss for id, loss in losses.items() if loss is not None}
 
 
+def foretold(race: Race, start: Start) -> list[str]:
+    """What is known before any training, in sentences: the plan that each score speaks for, and the best probe."""
+    plans = {id: plan for id, plan in race.plans.items() if not plan.ends_after}
+    said = [
+        f"before training: {name} speaks for {max(plans, key=lambda id: plan_score(plans[id], by_block))}"
+        for name, by_block in start.block_scores.items()
+        if by_block
+    ]
+    losses = {depth: probed.stop.loss for depth, probed in start.probes.items() if probed.stop.loss is not None}
+    if losses:
+        best = min(losses, key=losses.__getitem__)
+        block = race.blocks[best - 1].name
+        said.append(f"before training: the best linear probe is after {block}, with loss {losses[best]:.4f} on stop")
+    return said
+
+
 def rewound(race: Race, full: Run) -> dict[str, float]:
     """How much the loss on the stop split rises when one block of a full fine-tune is put back, by block.
 

@@ -35,6 +35,7 @@ from frostline.evidence import (
     confirmations,
     dial_points,
     equally_far,
+    foretold,
     forgotten_by,
     probe_records,
     results,
@@ -73,6 +74,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     race, notes = prepare(settings, folder, ledger, progress)
     earlier_s = race.seconds_already_trained()
     start = race.start()
+    _say_all(progress, foretold(race, start))
     budget = None if settings.budget == "all" else _budget_flops(race, start, settings.budget)
     raced = None if budget is None else race_within(race, start, budget - (dial_flops(race, start) if old else 0))
     if race.in_step:

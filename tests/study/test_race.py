@@ -156,3 +156,19 @@ def test_cheap_scores_are_told_and_compared_with_what_was_measured(
             assert score.rank_correlation == pytest.approx(expected)
     assert "layer rewind of the full fine-tune" in {score.name for score in sweep.evidence}
     assert "how well it ranked the candidates" in render_html(sweep, judge_study(sweep, []))
+
+
+def test_what_is_known_before_training_is_said(tmp_path: Path) -> None:
+    """Every score names the plan it speaks for, and the best probe its block, before the first candidate trains."""
+    said: list[str] = []
+
+    class Listener(Counter):
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+    ask(tmp_path, epochs=2).run(Listener())
+    told = [sentence for sentence in said if sentence.startswith("before training: ")]
+
+    assert any("relative gradient norm speaks for" in sentence for sentence in told)
+    assert any("the best linear probe is after" in sentence for sentence in told)
+    assert said.index(told[-1]) < next(n for n, sentence in enumerate(said) if sentence.startswith("budget:"))
