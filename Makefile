@@ -33,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/heads.py
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/start_head.py --seeds 1
 	$(BIN)/python benchmarks/search.py --seeds 1
 
 # torch goes first and alone: asked for by another package it may come as a CUDA build of several gigabytes.
