@@ -213,6 +213,15 @@ def test_only_the_winner_may_be_cut_short(budget: int, better: str) -> None:
     assert all(updates[id] == 8 for id in finished[1:])
 
 
+def test_ties_are_those_of_the_winner() -> None:
+    """Who wins alone is tied with nobody, however many of the others could not be told from each other."""
+    curves = Curves(dict.fromkeys(ORDER, 0.5) | {"full": 0.1}, COSTS)
+    halving = Halving(curves, ORDER, 8, 1000)
+
+    assert halving.run()[0] == "full"
+    assert halving.tied == ["full"]
+
+
 @given(
     seed=st.integers(0, 50),
     budget=st.integers(200, 6000),

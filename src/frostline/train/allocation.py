@@ -30,14 +30,14 @@ RESERVE = 0.5
 """Share of the updates that the leader must still be able to reach, whatever else is tried; one that would be cut
 shorter is not the one to be finished."""
 
+FAR = 0.75
+"""The same for plans that join when there are enough depths to compare."""
+
 WHOLE = 1.0
 """The same for what is tried only when there is budget to spare."""
 
 DOUBT = 2.0
 """Paired standard errors above the leader's loss up to which a candidate is not given up."""
-
-FAR = 0.75
-"""The same for plans that join when there are enough depths to compare."""
 
 
 class Runners(Protocol):
@@ -78,7 +78,7 @@ class Halving:
     spent_flops: int = 0
     standings: list[Standing] = field(default_factory=list)
     tied: list[str] = field(default_factory=list)
-    """Within the paired noise of the leader when one was chosen to be finished."""
+    """Within the paired noise of the leader when the winner was chosen to be finished, the leader first."""
     _losses: dict[str, Losses] = field(default_factory=dict)
     """Of the candidates that have not failed, where they are now."""
     _done: dict[str, int] = field(default_factory=dict)
@@ -186,18 +186,22 @@ class Halving:
         """
         finished: list[str] = []
         while rest := [candidate for candidate in self._alive() if candidate not in finished]:
-            chosen, why = self._to_be_finished(rest)
+            chosen, tied = self._to_be_finished(rest)
             last = self._furthest(chosen)
             if finished and last < self.updates:
                 break
             if self._advance(chosen, last, last):
+                self.tied = self.tied if finished else tied
                 finished.append(chosen)
+                why = _why(tied)
                 short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
                 self._tell(chosen, "finished", f"{why}{short}")
         return finished
 
-    def _to_be_finished(self, rest: Sequence[str]) -> tuple[str, str]:
+    def _to_be_finished(self, rest: Sequence[str]) -> tuple[str, list[str]]:
         """Of those that cannot be told from the leader the one that trains most: it has most still to learn.
+
+        Returns it, and all that cannot be told from the leader, the leader first.
 
         Plans that train little are early near what they will reach, so equal losses at a rung speak for the others:
         they are in doubt within two standard errors, plans that train less within one. One that could not come far
@@ -205,15 +209,12 @@ class Halving:
         """
         leader = min(rest, key=self._mean)
         price = {candidate: self.runners.whole_price(candidate) for candidate in rest}
-        tied = [c for c in rest if self._is_tied(leader, c, DOUBT if price[c] > price[leader] else 1.0)]
-        if len(tied) == 1:
-            return leader, "no other is within the paired noise"
+        in_doubt = [c for c in rest if self._is_tied(leader, c, DOUBT if price[c] > price[leader] else 1.0)]
+        tied = sorted(in_doubt, key=self._mean)
         reach = {candidate: self._furthest(candidate) for candidate in tied}
         wanted = min(RESERVE * self.updates, max(reach.values()))
         far = [candidate for candidate in tied if reach[candidate] >= wanted]
-        chosen = max(far, key=lambda candidate: (price[candidate], candidate))
-        self.tied = self.tied or tied
-        return chosen, f"of those within the paired noise of {leader} it trains most ({', '.join(tied)})"
+        return max(far, key=lambda candidate: (price[candidate], candidate)), tied
 
     # ------------------------------------------------------------ what it knows
 
@@ -305,6 +306,13 @@ def spread(order: Sequence[str], most: int) -> list[str]:
     if len(order) <= most:
         return list(order)
     return [order[round(n * (len(order) - 1) / (most - 1))] for n in range(most)]
+
+
+def _why(tied: Sequence[str]) -> str:
+    """Why one of those that cannot be told from the leader, who stands first, was finished."""
+    if len(tied) == 1:
+        return "no other is within the paired noise"
+    return f"of those within the paired noise of {tied[0]} it trains most ({', '.join(tied)})"
 
 
 def _place(ranked: Sequence[str], candidate: str) -> str:
