@@ -6,7 +6,8 @@ Shape letters: B examples, T tokens, D features, H and W pixels, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -44,6 +45,14 @@ class TaskModel:
     """One decoded image (H, W, 3) to what the network takes, without the batch dimension."""
     by_keyword: bool = True
     """Whether the network takes the batch by keyword, or its values in order."""
+
+    def copied(self) -> TaskModel:
+        """The same with a network of its own, and the head in it."""
+        module = deepcopy(self.module)
+        place = next((path for path, part in self.module.named_modules() if part is self.head), None)
+        head = None if self.head is None or place is None else module.get_submodule(place)
+        assert head is None or isinstance(head, nn.Linear)
+        return replace(self, module=module, head=head)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits (B, C) of a batch, in whatever mode the module is."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -56,18 +55,10 @@ def planned(
         return model
     if head is None:
         raise PlanError(f"The plan ends after {plan.ends_after!r}, and no linear head was fitted there.")
-    short = truncate(_copied(model), blocks, plan.freeze_depth, head.weight_CF, head.bias_C, batch)
+    short = truncate(model.copied(), blocks, plan.freeze_depth, head.weight_CF, head.bias_C, batch)
     whole = short.module.get_submodule("module")
     for block in blocks[plan.freeze_depth :]:
         if block.path in dict(whole.named_modules()):
             whole.set_submodule(block.path, nn.Identity())
     freeze(short.module, "module")
     return short
-
-
-def _copied(model: TaskModel) -> TaskModel:
-    module = deepcopy(model.module)
-    place = next((path for path, part in model.module.named_modules() if part is model.head), None)
-    head = None if model.head is None or place is None else module.get_submodule(place)
-    assert head is None or isinstance(head, nn.Linear)
-    return replace(model, module=module, head=head)

@@ -99,9 +99,9 @@ def starters(plans: dict[str, FreezePlan], passes: int) -> tuple[str, ...]:
     Args:
         passes: Examples of the train split times epochs.
     """
-    depths = _depths(plans)
-    cheap = _cheap(plans, depths)[:1]
-    return tuple(dict.fromkeys(cheap if passes < WORTH_EXAMINING else [*spread(depths, STARTERS), *cheap]))
+    order = depths(plans)
+    cheap = cheapest_first(plans, order)[:1]
+    return tuple(dict.fromkeys(cheap if passes < WORTH_EXAMINING else [*spread(order, STARTERS), *cheap]))
 
 
 def prices_of(race: Race, start: Start) -> Prices:
@@ -125,7 +125,7 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
     updates = race.recipe.epochs * race.updates_an_epoch
     halving = Halving(
         entrants,
-        _depths(race.plans),
+        depths(race.plans),
         updates,
         round((1 - HELD_BACK) * budget_flops),
         extras=_extras(race.plans, start),
@@ -144,7 +144,7 @@ def _find_rate(race: Race, halving: Halving) -> str | None:
     Every other plan gets the geometric mean of its rate and the model's default.
     """
     order = [*halving.order]
-    cheap = _cheap(race.plans, order)
+    cheap = cheapest_first(race.plans, order)
     if not cheap:
         return None
     variants = []
@@ -163,7 +163,7 @@ def _find_rate(race: Race, halving: Halving) -> str | None:
     return best
 
 
-def _depths(plans: dict[str, FreezePlan]) -> list[str]:
+def depths(plans: dict[str, FreezePlan]) -> list[str]:
     """Full fine-tuning and the plans that freeze a leading run of blocks, the one that trains most first."""
     return ordered({id: plan.frozen_in_order for id, plan in plans.items() if _is_depth(plan) and "@" not in id})
 
@@ -179,7 +179,7 @@ def _is_depth(plan: FreezePlan) -> bool:
     return len(plan.frozen) == plan.freeze_depth and not plan.ends_after
 
 
-def _cheap(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:
+def cheapest_first(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[str]:
     """Candidates that train more than the last block, the one that trains least first."""
     return [id for id in reversed(order) if len(plans[id].blocks) - len(plans[id].frozen) > 1]
 

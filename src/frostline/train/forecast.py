@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -27,8 +26,8 @@ from frostline.plan.blocks import blocks as find_blocks
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.network import planned
 from frostline.plan.probe import called_on_copies, undisturbed
-from frostline.train.allocation import STARTERS, Halving, Losses, ordered, spread
-from frostline.train.budgeted import HELD_BACK, RATES
+from frostline.train.allocation import STARTERS, Halving, Losses, spread
+from frostline.train.budgeted import HELD_BACK, RATES, cheapest_first, depths
 from frostline.train.evaluate import on_device
 from frostline.train.flops import FlopsMeter
 from frostline.train.head_rate import RATES as HEAD_RATES
@@ -104,7 +103,7 @@ def _candidates(race: Race) -> list[Candidate]:
 def _trainable_inside(race: Race, plan: FreezePlan) -> int:
     """Counted on a copy, which the plan freezes."""
     model = race.model
-    twin = model if plan.spared == "adapters" else replace(model, module=deepcopy(model.module))
+    twin = model if plan.spared == "adapters" else model.copied()
     network = planned(twin, plan, race.blocks, seed=race.seed).module
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
@@ -240,9 +239,8 @@ class _Imagined:
 def _budgeted(race: Race, prices: Prices, budget_flops: int, start_flops: int) -> BudgetForecast:
     plans, updates = race.plans, race.recipe.epochs * race.updates_an_epoch
     trained = {id: plan for id, plan in plans.items() if not plan.ends_after}
-    order = ordered({id: plan.frozen_in_order for id, plan in trained.items() if len(plan.frozen) == plan.freeze_depth})
-    # Learning rates are tried on the plan that trains least, and more than the last block.
-    cheap = next((id for id in reversed(order) if len(plans[id].blocks) - len(plans[id].frozen) > 1), None)
+    order = depths(plans)
+    cheap = next(iter(cheapest_first(plans, order)), None)
     tried, endings, given_out = None if race.recipe.learning_rate else cheap, [], round((1 - HELD_BACK) * budget_flops)
     *first, last = spread(order, STARTERS)
     begins = tuple(dict.fromkeys([*first, tried or last]))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -64,13 +62,11 @@ class Networks:
         return self.twins[candidate]
 
     def _sharing(self, plan: FreezePlan) -> TaskModel:
-        module = deepcopy(self.model.module)
+        twin = self.model.copied()
         if self.fixed:
-            freeze(module, self.fixed.__contains__)
-        freeze(module, plan)
+            freeze(twin.module, self.fixed.__contains__)
+        freeze(twin.module, plan)
         for name, parameter in self.model.module.named_parameters():
-            if not module.get_parameter(name).requires_grad:
-                module.get_parameter(name).data = parameter.data
-        paths = {id(part): path for path, part in self.model.module.named_modules()}
-        head: Any = self.model.head and module.get_submodule(paths[id(self.model.head)])
-        return replace(self.model, module=module, head=head)
+            if not twin.module.get_parameter(name).requires_grad:
+                twin.module.get_parameter(name).data = parameter.data
+        return twin
