@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+SWEEP = ("search", "--budget", "all", "--model", "factories:tiny_text")
+"""The command that trains every candidate to its end."""
+
 WORDS = ("free", "win", "prize", "call", "hello", "lunch", "home", "soon", "maybe", "later", "today", "no")
 
 

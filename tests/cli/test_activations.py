@@ -12,7 +12,7 @@ from shutil import copytree
 import pytest
 
 import frostline as fl
-from factories import write_images, write_messages
+from factories import SWEEP, write_images, write_messages
 from frostline.cli.app import main
 from frostline.core.settings import read_settings
 from frostline.core.study_folder import StudyFolder, read_record
@@ -59,19 +59,7 @@ def study(finished: Path, tmp_path: Path) -> Path:
 
 def search(folder: Path, *more: object) -> list[object]:
     data = write_messages(folder / "messages.csv", rows=120)
-    usual = [
-        "search",
-        "--budget",
-        "all",
-        "--model",
-        "factories:tiny_text",
-        "--data",
-        data,
-        "--epochs",
-        1,
-        "--out",
-        folder / "study",
-    ]
+    usual = [*SWEEP, "--data", data, "--epochs", 1, "--out", folder / "study"]
     return [*usual, *more]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from factories import write_images, write_messages
+from factories import SWEEP, write_images, write_messages
 from frostline.cli.app import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -40,18 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study, made by the command line with --json."""
     folder = tmp_path_factory.mktemp("cli")
     write_messages(folder / "messages.csv")
-    command = [
-        sys.executable,
-        "-m",
-        "frostline",
-        "search",
-        "--budget",
-        "all",
-        "--model",
-        "factories:tiny_text",
-        "--positive",
-        "spam",
-    ]
+    command = [sys.executable, "-m", "frostline", *SWEEP, "--positive", "spam"]
     command += ["--data", "messages.csv", "--epochs", "1", "--out", "study", "--json"]
     path = str(Path(__file__).parents[1])
     done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": path}, capture_output=True, text=True, check=False)
@@ -116,19 +105,7 @@ def test_a_study_file_asks_again_what_it_asked(
 
 def test_a_person_reads_the_verdict_first(messages: Path, run: Run, tmp_path: Path) -> None:
     """Without --json: notes on standard error, the verdict and where the report lies on standard output."""
-    code, out, err = run(
-        "search",
-        "--budget",
-        "all",
-        "--model",
-        "factories:tiny_text",
-        "--data",
-        messages,
-        "--epochs",
-        1,
-        "--out",
-        tmp_path / "study",
-    )
+    code, out, err = run(*SWEEP, "--data", messages, "--epochs", 1, "--out", tmp_path / "study")
 
     assert out.splitlines()[0] in ("READY", "NOT READY", "INCONCLUSIVE")
     assert code == {"READY": 0, "NOT READY": 1, "INCONCLUSIVE": 4}[out.splitlines()[0]]
@@ -184,19 +161,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 def test_after_bad_input_the_corrected_command_works(messages: Path, run: Run, tmp_path: Path) -> None:
     """A study that never began does not stand in the way of the next try."""
-    usual = [
-        "search",
-        "--budget",
-        "all",
-        "--model",
-        "factories:tiny_text",
-        "--data",
-        messages,
-        "--out",
-        tmp_path / "study",
-        "--epochs",
-        1,
-    ]
+    usual = [*SWEEP, "--data", messages, "--out", tmp_path / "study", "--epochs", 1]
 
     assert run(*usual, "--label-column", "lable")[0] == 2
     assert run(*usual)[0] in (0, 1, 4)

@@ -13,23 +13,12 @@ from pathlib import Path
 import pytest
 from test_study import without_clock
 
-from factories import write_messages
+from factories import SWEEP, write_messages
 from frostline.core.study_folder import read_record
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "frostline",
-        "search",
-        "--budget",
-        "all",
-        "--model",
-        "factories:tiny_text",
-        "--positive",
-        "spam",
-    ]
+    command = [sys.executable, "-m", "frostline", *SWEEP, "--positive", "spam"]
     command += ["--data", "messages.csv", "--out", "study", "--epochs", "6", "--patience", "6", "--batch-size", "4"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     with (folder / "log.txt").open("ab") as log:
