@@ -155,11 +155,11 @@ class GradualTask(lightning.LightningModule):
         """Row numbers, batch by batch, in the order in which every candidate of a study sees them."""
         race, drawn = self.race, derive(self.race.seed, "order", self.current_epoch + 1)
         batches = shuffled_batches(race.inputs, race.data.rows["train"], self.recipe.batch_size, drawn)
-        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # any sequence is a data set
+        return DataLoader(batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """All rows of the stop split at once; `predict` cuts them."""
-        return DataLoader([self.race.data.rows["stop"]], batch_size=None)  # type: ignore[arg-type]
+        return DataLoader([self.race.data.rows["stop"]], batch_size=None)
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(derive(self.race.seed, "gradual", self.current_epoch + 1))

@@ -69,7 +69,7 @@ def swept(asked: Mapping[str, object], task: str, seed: int, rate: float, plans:
         race, _ = prepare(settings, StudyFolder(Path(folder) / "s"), led, Silent())
         runs = race.train_all(race.start())
         answered = {
-            id: {split: race.answers(run, split) for split in ("select", "test")}  # type: ignore[arg-type]
+            id: {split: race.answers(run, split) for split in ("select", "test")}
             for id, run in runs.items()
             if run.status == "finished"
         }
@@ -97,7 +97,7 @@ def swept(asked: Mapping[str, object], task: str, seed: int, rate: float, plans:
 def raced(asked: Mapping[str, object], task: str, seed: int, plans: str) -> Outcome:
     """`frostline search --budget 1.0`, and what it says of itself."""
     with tempfile.TemporaryDirectory() as folder:
-        study = Study(**{**asked, "plans": plans, "seed": seed, "budget": 1.0, "out": Path(folder) / "s"})  # type: ignore[arg-type]
+        study = Study(**{**asked, "plans": plans, "seed": seed, "budget": 1.0, "out": Path(folder) / "s"})
         result = study.run()
         record, chosen = result.record, result.chosen
         tested = record.result(chosen.id, "test")
@@ -121,8 +121,7 @@ def arms_of(name: str, asked: Mapping[str, object], seed: int) -> dict[str, Call
     """What is run for one task and seed, by the name under which its outcome is kept."""
     shifted = name in SHIFTED
     arms: dict[str, Callable[[], Outcome]] = {
-        f"sweep {rate:.1e}": lambda rate=rate: swept(asked, name, seed, rate, "depths")  # type: ignore[misc]
-        for rate in rates_of(asked)
+        f"sweep {rate:.1e}": lambda rate=rate: swept(asked, name, seed, rate, "depths") for rate in rates_of(asked)
     }
     if shifted:
         arms["sweep single blocks"] = lambda: swept(asked, name, seed, rates_of(asked)[0], "surgical")
