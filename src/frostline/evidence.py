@@ -121,7 +121,7 @@ def rewound(race: Race, full: Run) -> dict[str, float]:
     tuned = loss()
     state = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
     losses = rewind_losses(model, race.blocks, race.beginning, state, loss)
-    race.asking.acknowledge("layer rewind", "select", meter.total)
+    race.asking.acknowledge("layer rewind", "stop", meter.total)
     return {block: value - tuned for block, value in losses.items() if isfinite(value)}
 
 

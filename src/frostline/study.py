@@ -88,12 +88,8 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     choice = _choice(race, raced, select, runs)
     rivals = _rivals(choice, select)
     dial = turn_dial(race, runs[choice.candidate], old) if old else ()
-    if dial and (setting := best_setting(dial, settings.seed)) is not dial[-1]:
-        choice = _dialled(choice, setting)
-        runs[choice.candidate], select[choice.candidate] = setting.run, setting.select
+    choice = _corrected(_dialled(choice, dial, select, runs, settings.seed), select, len(runs) + len(dial))
     chosen = choice.candidate
-    tried = len(runs) + len(dial)
-    choice = choice.model_copy(update={"corrected": chosen_among(select[chosen], tried, metric=choice.metric)})
     reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
 
@@ -278,9 +274,14 @@ def _rivals(choice: Choice, select: Mapping[str, Predictions]) -> tuple[str, ...
     return tuple(id for id in (choice.candidate, *others) if not id.startswith("probe-"))[:2]
 
 
-def _dialled(choice: Choice, setting: Dialled) -> Choice:
-    """The same choice with weights nearer to the pretrained ones."""
+def _dialled(
+    choice: Choice, dial: Sequence[Dialled], select: dict[str, Predictions], runs: dict[str, Run], seed: int
+) -> Choice:
+    """The same choice, with weights nearer to the pretrained ones where the dial has better: one more candidate."""
+    if not dial or (setting := best_setting(dial, seed)) is dial[-1]:
+        return choice
     id = setting.run.candidate
+    runs[id], select[id] = setting.run, setting.select
     why = (
         f"{setting.share:.0%} of the way from the pretrained to its fine-tuned weights the new task is done as well as "
         "can be told, and more of the old one is kept."
@@ -288,6 +289,12 @@ def _dialled(choice: Choice, setting: Dialled) -> Choice:
     return choice.model_copy(
         update={"candidate": id, "tied": (id, *choice.tied), "reason": f"{choice.reason} {why}"},
     )
+
+
+def _corrected(choice: Choice, select: Mapping[str, Predictions], tried: int) -> Choice:
+    """The same choice, with an interval that knows among how many it fell."""
+    interval = chosen_among(select[choice.candidate], tried, metric=choice.metric)
+    return choice.model_copy(update={"corrected": interval})
 
 
 def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:

@@ -93,14 +93,14 @@ class RaceTable:
     def heard(self, sentence: str) -> None:
         """A run that goes on says how far it is, which decisions of an earlier process do not tell."""
         if goes_on := _GOES_ON.fullmatch(sentence):
-            self._enter(goes_on["candidate"], updates=int(goes_on["updates"]), state="training", why="")
+            self._enter(goes_on["candidate"], "", int(goes_on["updates"]))
 
     def begins(self, what: str) -> str | None:
         """The candidate that a step trains; None when it does something else."""
         training = _TRAINING.fullmatch(what)
         if training is None:
             return None
-        self._enter(training["candidate"], state="training", why=training["epoch"])
+        self._enter(training["candidate"], training["epoch"])
         return training["candidate"]
 
     def advances(self, candidate: str) -> None:
@@ -113,12 +113,13 @@ class RaceTable:
         about = any(told.startswith((f"{id}:", f"{id}-seed-")) for id in self._rows)
         return self._winner is not None and not about
 
-    def _enter(self, candidate: str, **changes: object) -> None:
+    def _enter(self, candidate: str, why: str, updates: int | None = None) -> None:
         for row in self._listed():
             if row.state == "training" and row.candidate != candidate:
                 self._rows[row.candidate] = replace(row, state="trained", why="waits for the others of its rung")
         known = self._rows.get(candidate, _Row(candidate, "training", ""))
-        self._rows[candidate] = replace(known, **changes)  # type: ignore[arg-type]
+        done = known.updates if updates is None else updates
+        self._rows[candidate] = replace(known, state="training", why=why, updates=done)
 
     @property
     def leader(self) -> str | None:

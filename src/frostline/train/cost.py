@@ -47,7 +47,7 @@ def study_cost(
     leading = {id: plan.freeze_depth for id, plan in plans.items() if _is_prefix(plan)}
     trained = sum(run.train_flops + run.evaluate_flops for run in runs.values()) + _prepared(race, start, runs)
     return Cost(
-        search_flops=start.flops + trained + race.answering_flops("select") + race.passing_flops(),
+        search_flops=start.flops + trained + race.answering_flops("stop", "select") + race.passing_flops(),
         judge_flops=race.answering_flops("test") + old_flops,
         confirm_flops=confirm_flops,
         budget_flops=budget_flops,
@@ -84,7 +84,7 @@ def sweep_bound_flops(
     """Lower bound of training these freeze depths when every frozen prefix is computed once.
 
     Args:
-        blocks: In execution order, with their forward FLOPs for one example.
+        blocks: In execution order, with their forward FLOPs, all for the same examples.
         epochs_by_depth: Epochs that the run of each depth took.
         forward_flops: One forward pass over the train split.
         evaluated_share: Examples evaluated every epoch over examples trained on.

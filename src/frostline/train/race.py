@@ -283,7 +283,7 @@ class Race:
         return LORA_RATE * rate if self.plans[candidate].spared == "adapters" else rate
 
     def serving_flops(self) -> dict[str, int]:
-        """One forward pass of one example, by candidate."""
+        """One forward pass of the examples that the blocks were traced on, by candidate."""
         flops = [block.forward_flops for block in self.blocks]
         reached = {id: plan.freeze_depth if plan.ends_after else len(flops) for id, plan in self.plans.items()}
         return {id: sum(flops[:depth]) for id, depth in reached.items()}
