@@ -56,6 +56,15 @@ def test_drop_is_the_paired_difference() -> None:
     assert found.drop.high == pytest.approx(forgotten - learned + half)
 
 
+@given(answered)
+def test_what_was_lost_and_gained_adds_up_to_the_drop(rows: NDArray[np.int64]) -> None:
+    """The examples on which the two differ, counted either way, give the drop and nothing else does."""
+    found = forgetting(answers(rows[1], rows[0]), answers(rows[2], rows[0]), seed=0)
+
+    assert found.drop.value == pytest.approx((found.lost - found.gained) / found.examples)
+    assert found.lost == sum(rows[1] == rows[0]) - sum((rows[1] == rows[0]) & (rows[2] == rows[0]))
+
+
 def test_p_value_lies_just_below_the_exact_test() -> None:
     """The mid-p value is the exact McNemar p-value of statsmodels less the probability of what was observed."""
     found = forgetting(wrong_at(range(12)), wrong_at(range(8, 28)), seed=0)

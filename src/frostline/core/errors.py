@@ -6,7 +6,9 @@
     │   ├── ModelError           a model folder, a factory, a weights file
     │   ├── PlanError            a freeze plan or a pattern
     │   ├── FloorError           a floor that cannot be read
+    │   ├── AimError             an aim that cannot be read or reached
     │   └── StudyError           a study folder that cannot be made, resumed or read
+    ├── InvalidEvidence          what was given cannot judge anything; exit code 5
     └── FrozenPartChanged        the freeze was broken: the evidence is worthless
 
 A sentence says what was asked, what was found where, and what to do.
@@ -54,8 +56,19 @@ class FloorError(BadInputError):
     """A floor cannot be read."""
 
 
+class AimError(BadInputError):
+    """What a threshold is to be chosen for cannot be read, or cannot be reached."""
+
+
 class StudyError(BadInputError):
     """A study folder cannot be made, resumed or read."""
+
+
+class InvalidEvidence(FrostlineError):
+    """What was given can be read, but whatever is measured on it proves nothing. The command line exits with 5."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f"INVALID: {sentence}")
 
 
 class FrozenPartChanged(FrostlineError):

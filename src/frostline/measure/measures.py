@@ -1,4 +1,4 @@
-"""What one set of predictions is worth on one split: counts, metrics, intervals, loss.
+"""What one set of predictions is worth on one split: counts, metrics, intervals, loss, and what its scores say.
 
 Intervals here are two-sided and displayed. Floors are read against `bounds`.
 """
@@ -11,20 +11,33 @@ import numpy as np
 
 from frostline.core.predictions import Predictions
 from frostline.core.records import ClassMeasures, Confusion, Estimate, Measures
-from frostline.measure.intervals import Interval, f1_from_overlap, mover_mean, wilson
+from frostline.measure.calibration import calibration
+from frostline.measure.curve import curve
+from frostline.measure.intervals import (
+    Interval,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    f1_from_overlap,
+    mover_mean,
+    wilson,
+)
 from frostline.measure.metrics import METRICS, Margins, metric_values, why_undefined
-from frostline.measure.posterior import posterior_draws
+from frostline.measure.posterior import LOWER_PRIOR, UPPER_PRIOR, posterior_draws
+from frostline.measure.scored import losses, scored_metrics
 
 
-def measure(predictions: Predictions, split: str) -> Measures:
+def measure(predictions: Predictions, split: str, *, scored: bool = False) -> Measures:
     """Measure what a model answered.
 
     Args:
         predictions: The answers beside the truth.
         split: Which split they are of, in words.
+        scored: Also measure what the scores say, which takes resampling: a second for some thousand examples. For
+            what is judged and shown, not for every contender.
 
     Returns:
-        Counts, metrics with 95 % intervals, and the mean cross-entropy when probabilities are known.
+        Counts, metrics with 95 % intervals, and the mean cross-entropy when probabilities are known. When asked for
+        and probabilities are known: metrics of the scores, calibration, and with two classes the curve.
 
     >>> from frostline.core.records import Task
     >>> task = Task(labels=("ham", "spam"), positive="spam")
@@ -33,7 +46,16 @@ def measure(predictions: Predictions, split: str) -> Measures:
     1.0
     """
     measured = measure_confusion(confusion_of(predictions), split)
-    return measured.model_copy(update={"loss": log_loss(predictions)})
+    from_scores = _from_scores(predictions) if scored else {}
+    return measured.model_copy(update={"loss": log_loss(predictions), **from_scores})
+
+
+def _from_scores(predictions: Predictions) -> dict[str, object]:
+    return {
+        "scored": scored_metrics(predictions),
+        "calibration": calibration(predictions),
+        "curve": curve(predictions),
+    }
 
 
 def measure_confusion(confusion: Confusion, split: str) -> Measures:
@@ -76,8 +98,7 @@ def log_loss(predictions: Predictions) -> float | None:
     """
     if predictions.probabilities_NC is None or len(predictions) == 0:
         return None
-    of_truth = predictions.probabilities_NC[np.arange(len(predictions)), predictions.true_N]
-    loss = float(-np.log(np.clip(of_truth, np.finfo(np.float64).eps, 1.0)).mean())
+    loss = float(losses(predictions)["log_loss"].mean())
     return loss if isfinite(loss) else None
 
 
@@ -126,14 +147,22 @@ def _interval(metric: str, confusion: Confusion, positive: int | None) -> tuple[
     margins = Margins.of(confusion.counts)
     parts = rates(metric, margins, positive)
     if not parts:
-        low, high = np.quantile(posterior_draws(metric, np.asarray(confusion.counts), positive), [0.025, 0.975])
-        return (float(low), float(high)), "Dirichlet posterior of the counts"
-    limits = [wilson(*part) for part in parts]
+        ends = ((LOWER_PRIOR, 0.025), (UPPER_PRIOR, 0.975))
+        low, high = (
+            float(np.quantile(posterior_draws(metric, confusion.counts, positive, prior=prior), end))
+            for prior, end in ends
+        )
+        return (low, high), "Dirichlet posterior of the counts"
+    if len(parts) > 1:
+        # With Wilson's limits of each class the mean of three was held in 92 % of the cases (60 examples).
+        exact = [
+            (clopper_pearson_lower(*p, confidence=0.975), clopper_pearson_upper(*p, confidence=0.975)) for p in parts
+        ]
+        return mover_mean([hits / total for hits, total in parts], exact), "MOVER of Clopper-Pearson limits per class"
+    low, high = wilson(*parts[0])
     if metric == "f1":
-        return (f1_from_overlap(limits[0][0]), f1_from_overlap(limits[0][1])), "Wilson, through the Jaccard overlap"
-    if len(parts) == 1:
-        return limits[0], "Wilson"
-    return mover_mean([hits / total for hits, total in parts], limits), "MOVER of Wilson limits per class"
+        return (f1_from_overlap(low), f1_from_overlap(high)), "Wilson, through the Jaccard overlap"
+    return (low, high), "Wilson"
 
 
 def _of_class(confusion: Confusion, number: int) -> ClassMeasures:

@@ -7,8 +7,8 @@ sizes in `_bytes`, work in `_flops`. What is undefined or was not finite is None
 from frostline.core.records.asked import Floor, Task
 from frostline.core.records.base import EXIT_CODES, Met, Outcome, Record, Severity, SplitName, VerdictName
 from frostline.core.records.concluded import Finding, FloorResult, Verdict
-from frostline.core.records.forgotten import Confirmation, DialPoint, Forgetting
-from frostline.core.records.given import Audit, Block, DataSummary, Overlap, SplitSummary
+from frostline.core.records.forgotten import Confirmation, DialPoint, Drift, Forgetting
+from frostline.core.records.given import Audit, Block, DataSummary, Giveaway, Overlap, SplitSummary, Suspect
 from frostline.core.records.happened import (
     Candidate,
     CheapScore,
@@ -26,13 +26,28 @@ from frostline.core.records.happened import (
     Run,
     Standing,
 )
-from frostline.core.records.measured import ClassMeasures, Comparison, Confusion, Difference, Estimate, Measures
+from frostline.core.records.measured import (
+    Calibration,
+    CalibrationBin,
+    ClassMeasures,
+    Comparison,
+    Confusion,
+    CurvePoint,
+    Difference,
+    Estimate,
+    Measures,
+    NonInferiority,
+    Slice,
+    ThresholdChoice,
+)
 from frostline.core.records.study import StudyRecord
 
 __all__ = [
     "EXIT_CODES",
     "Audit",
     "Block",
+    "Calibration",
+    "CalibrationBin",
     "Candidate",
     "CheapScore",
     "Choice",
@@ -41,9 +56,11 @@ __all__ = [
     "Confirmation",
     "Confusion",
     "Cost",
+    "CurvePoint",
     "DataSummary",
     "DialPoint",
     "Difference",
+    "Drift",
     "Epoch",
     "Estimate",
     "Finding",
@@ -51,9 +68,11 @@ __all__ = [
     "Floor",
     "FloorResult",
     "Forgetting",
+    "Giveaway",
     "HeadRate",
     "Measures",
     "Met",
+    "NonInferiority",
     "Opening",
     "Outcome",
     "Overlap",
@@ -65,11 +84,14 @@ __all__ = [
     "Result",
     "Run",
     "Severity",
+    "Slice",
     "SplitName",
     "SplitSummary",
     "Standing",
     "StudyRecord",
+    "Suspect",
     "Task",
+    "ThresholdChoice",
     "Verdict",
     "VerdictName",
 ]

@@ -36,9 +36,11 @@ class Task(Record):
 
 
 class Floor(Record):
-    """One demand: the metric must be at least this, with confidence."""
+    """One demand: the metric must be at least this, with confidence; or at most this, where it is a loss."""
 
     metric: str
     floor: float
+    at_most: bool = False
+    """True for `old_accuracy_drop`: what the old task may lose."""
     default: bool = False
     """True when the user gave no floor and frostline supplied this one."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 SplitName = Literal["train", "stop", "select", "test"]
 Severity = Literal["issue", "note"]
-Outcome = Literal["issue", "note", "passed", "not applicable"]
+Outcome = Literal["issue", "note", "passed", "not applicable", "ignored"]
 VerdictName = Literal["READY", "NOT READY", "INCONCLUSIVE", "INVALID"]
 Met = Literal["yes", "no", "cannot tell"]
 

@@ -32,7 +32,7 @@ class FloorResult(Record):
     floor: float
     value: float | None
     bound: float | None
-    """One-sided 95 % lower bound, corrected for the number of floors."""
+    """One-sided 95 % lower bound, corrected for the number of floors; of what may be lost, the upper one."""
     met: Met
     default: bool = False
     sentence: str
@@ -50,10 +50,12 @@ class Verdict(Record):
     """One sentence a colleague understands."""
     reasons: tuple[str, ...]
     positive: str | None
-    average: Literal["binary", "macro"]
+    average: Literal["binary", "macro", "multilabel"]
     confusion: dict[str, int] | dict[str, tuple[str, ...] | tuple[tuple[int, ...], ...]]
     """`tp fn fp tn`, or `labels` and `counts` with rows = true, columns = predicted."""
     metrics: dict[str, Estimate]
+    scored: dict[str, Estimate] = Field(default_factory=dict)
+    """As in `Measures.scored`."""
     per_class: tuple[ClassMeasures, ...] = ()
     floors: tuple[FloorResult, ...]
     findings: tuple[Finding, ...]
@@ -62,5 +64,9 @@ class Verdict(Record):
     """Every check that was asked, whatever its outcome."""
     next: str
     """The next thing to do."""
+    would_change: tuple[str, ...] = ()
+    """What would change this verdict, in order: each floor or finding with what it takes."""
+    command: str = ""
+    """The next command to run; empty when none follows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)

@@ -18,6 +18,10 @@ class Forgetting(Record):
     """Accuracy of the same head on the fine-tuned backbone."""
     drop: Difference
     """`before - after`, paired by example: above 0 something was forgotten, below 0 something was gained."""
+    lost: int = Field(ge=0)
+    """Examples that were right before and are wrong after."""
+    gained: int = Field(ge=0)
+    """Examples that were wrong before and are right after."""
 
 
 class DialPoint(Record):
@@ -39,3 +43,13 @@ class Confirmation(Record):
     select: Measures
     flops: int
     """Training, evaluating, and answering the select split."""
+
+
+class Drift(Record):
+    """How far fine-tuning moved what the old head answers on the new inputs. Needs no labels: a proxy of forgetting."""
+
+    examples: int = Field(ge=1)
+    same_answer: Estimate
+    """Share of inputs for which the old head's most probable class is the same before and after."""
+    divergence: float
+    """Mean Kullback-Leibler divergence of its answers after from those before, in nats."""

@@ -17,8 +17,10 @@ class SplitSummary(Record):
 
 
 class Overlap(Record):
-    """Examples of a later split whose exact content also stands in an earlier one."""
+    """Examples of a later split that also stand in an earlier one, the same or nearly so."""
 
+    kind: Literal["exact", "near text", "near image", "embedding"] = "exact"
+    """How alike: equal content, nearly equal words, nearly equal pictures, nearly equal in the eyes of the model."""
     earlier: str
     later: str
     examples: int
@@ -28,6 +30,30 @@ class Overlap(Record):
     """Where a few of them are: "test.csv row 17 = train.csv row 4"."""
 
 
+class Suspect(Record):
+    """Images of a later split whose coarse pattern is that of one in an earlier split: not yet confirmed."""
+
+    earlier: SplitName
+    later: SplitName
+    examples: int
+    """Of the later split."""
+    sample: tuple[str, ...] = ()
+    """Where a few of them are: "test/cat/7.png ~ train/cat/3.png"."""
+
+
+class Giveaway(Record):
+    """Something beside the matter itself that tells the label of training examples."""
+
+    kind: Literal["feature", "token", "id", "file name", "row order"]
+    name: str
+    """The column, the word, or what the position is counted by."""
+    balanced_accuracy: float
+    """Of answering by it alone; out of sample for ids, file names and row order."""
+    examples: int
+    """Training examples it was found on."""
+    sentence: str
+
+
 class Audit(Record):
     """What was found wrong between and inside the splits."""
 
@@ -35,10 +61,22 @@ class Audit(Record):
     """Exact copies of an earlier example, dropped before splitting or inside one split."""
     conflicting: int = 0
     """Inputs that occur with two different labels."""
+    conflicting_sample: tuple[str, ...] = ()
+    """Where a few of them are: "a.csv row 3 = a.csv row 9"."""
     dropped_from_training: int = 0
-    """Examples of train, stop or select dropped because a later split holds them too."""
+    """Examples of train, stop or select dropped because a later split holds them too, the same or nearly so."""
+    near_clusters: int = 0
+    """Groups of near-duplicates that were kept together when splits were dealt."""
     overlaps: tuple[Overlap, ...] = ()
     """Only between splits that were given; splits we carve cannot overlap."""
+    suspects: tuple[Suspect, ...] = ()
+    """Pairs of images that look like near-duplicates, between any two splits."""
+    later_than_test: int | None = None
+    """Examples of train, stop and select later than the earliest test example; None without a time column."""
+    later_sample: tuple[str, ...] = ()
+    """Where a few of them are: "train.csv row 9 (2024-05-01)"."""
+    giveaways: tuple[Giveaway, ...] | None = None
+    """None: not looked for."""
 
 
 class DataSummary(Record):

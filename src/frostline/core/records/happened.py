@@ -198,6 +198,10 @@ class Opening(Record):
     """UTC, ISO 8601."""
     test_sha256: str
     contenders: tuple[str, ...]
+    study: str = ""
+    """Name of the study that read them."""
+    answers_sha256: str = ""
+    """Of what the contenders answered: who asks again with the same answers learns nothing new."""
 
 
 class ReplayedRun(Record):

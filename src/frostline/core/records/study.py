@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from frostline.core.records.base import Record
-from frostline.core.records.forgotten import Confirmation, DialPoint, Forgetting
+from frostline.core.records.forgotten import Confirmation, DialPoint, Drift, Forgetting
 from frostline.core.records.given import Block, DataSummary
 from frostline.core.records.happened import (
     Candidate,
@@ -22,7 +22,7 @@ from frostline.core.records.happened import (
     Run,
     Standing,
 )
-from frostline.core.records.measured import Comparison
+from frostline.core.records.measured import Comparison, Slice, ThresholdChoice
 
 
 class StudyRecord(Record):
@@ -67,7 +67,17 @@ class StudyRecord(Record):
     """Between the pretrained and the fine-tuned weights of the winner; empty without data of the old task."""
     confirmations: tuple[Confirmation, ...] = ()
     """Of the chosen and the runner-up; empty when one seed was asked for."""
+    drift: dict[str, Drift] = Field(default_factory=dict)
+    """By finalist, when the old task was not measured but the original head is at hand."""
+    thresholds: dict[str, ThresholdChoice] = Field(default_factory=dict)
+    """By finalist, when an aim was stated; else the most probable class is answered."""
+    slices: tuple[Slice, ...] = ()
+    """Of the test split, for the chosen candidate."""
+    slices_from: str = ""
+    """What the slices are: "column 'source'", "8 clusters of the frozen embedding"; empty when there are none."""
     openings: tuple[Opening, ...]
+    earlier_openings: tuple[Opening, ...] = ()
+    """By other studies, of the same test examples, before this study's."""
     cost: Cost
     replay: ReplaySummary | None = None
     """None when replay was switched off or nothing is frozen."""
