@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from frostline.core.errors import DataError
+from frostline.core.errors import DataError, InvalidEvidence
 from frostline.data.examples import text_digest
 from frostline.data.sources import Dataset, load_data
 from frostline.data.splits import SplitShares
@@ -319,7 +319,7 @@ def test_validation_that_is_the_test_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "val.csv", messages(40, "same"))
     write(tmp_path / "test.csv", reversed(messages(40, "same")))
 
-    with pytest.raises(DataError, match=r"val\.csv and test\.csv hold the very same inputs"):
+    with pytest.raises(InvalidEvidence, match=r"^INVALID: val\.csv and test\.csv hold the very same inputs"):
         load_data(tmp_path)
 
 

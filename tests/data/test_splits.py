@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from frostline.core.errors import DataError
 from frostline.core.records import SplitName
-from frostline.data.splits import SplitShares, deal, deal_groups
+from frostline.data.splits import SplitShares, _counts, deal, deal_groups
 
 SHARES: dict[SplitName, float] = {"train": 0.5, "stop": 0.1, "select": 0.2, "test": 0.2}
 
@@ -118,3 +118,89 @@ def test_rounding_does_not_add_up_over_classes() -> None:
     dealt = deal(np.repeat(np.arange(20), 25), SHARES, seed=0)
 
     assert {split: len(rows) for split, rows in dealt.items()} == {"train": 250, "stop": 50, "select": 100, "test": 100}
+
+
+# ---------------------------------------------------------------- near-duplicates
+
+
+def dealt_one_by_one(labels: np.ndarray, seed: int) -> dict[SplitName, np.ndarray]:
+    """The deal as it was before clusters were known: each class shuffled and cut."""
+    rng = np.random.default_rng(seed)
+    hands: dict[SplitName, list[np.ndarray]] = {split: [] for split in SHARES}
+    owed = np.zeros(len(SHARES))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        wanted = len(members) * np.array(list(SHARES.values()))
+        counts = _counts(wanted, owed)
+        owed += wanted - counts
+        for split, hand in zip(SHARES, np.split(members, np.cumsum(counts)[:-1]), strict=True):
+            hands[split].append(hand)
+    return {split: np.sort(np.concatenate(hand)) for split, hand in hands.items()}
+
+
+@given(labels=class_labels(), seed=st.integers(0, 1000))
+def test_clusters_of_one_change_nothing(labels: np.ndarray, seed: int) -> None:
+    """Where no example is like another, every split holds exactly what it held before clusters were known."""
+    before = dealt_one_by_one(labels, seed)
+
+    for clusters in (None, np.arange(len(labels)), np.arange(len(labels)) * 7 + 3):
+        dealt = deal(labels, SHARES, seed, clusters)
+        assert all(np.array_equal(dealt[split], before[split]) for split in SHARES)
+
+
+@settings(deadline=None)
+@given(labels=class_labels(), seed=st.integers(0, 1000), data=st.data())
+def test_clusters_are_dealt_whole(labels: np.ndarray, seed: int, data: st.DataObject) -> None:
+    """Clusters of any size and mixture go to one split each, every example once, every class everywhere, and the same
+    seed deals the same; or, with too little left of a class, it is said."""
+    size = data.draw(st.integers(0, len(labels)))
+    joined = np.random.default_rng(seed).permutation(len(labels))[:size]
+    clusters = np.arange(len(labels)) + 100
+    clusters[joined] = data.draw(st.lists(st.integers(0, 12), min_size=size, max_size=size))
+
+    try:
+        dealt = deal(labels, SHARES, seed, clusters)
+    except DataError:
+        singles = np.bincount(labels[np.bincount(clusters)[clusters] == 1], minlength=labels.max() + 1)
+        assert singles.min() < len(SHARES)
+        return
+
+    assert np.array_equal(np.sort(np.concatenate(list(dealt.values()))), np.arange(len(labels)))
+    owners = [set(clusters[rows].tolist()) for rows in dealt.values()]
+    assert sum(map(len, owners)) == len(set.union(*owners))
+    assert all(set(labels[rows].tolist()) == set(labels.tolist()) for rows in dealt.values())
+    again = deal(labels, SHARES, seed, clusters)
+    assert all(np.array_equal(dealt[split], again[split]) for split in SHARES)
+
+
+def test_small_clusters_leave_the_shares_as_they_are() -> None:
+    """With pairs and triples among 400 examples of two classes, class counts are off by less than two examples."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.25).astype(np.int64)
+    clusters = np.arange(400)
+    for first in range(0, 120, 3):
+        clusters[first : first + 3] = first
+
+    dealt = deal(labels, SHARES, 0, clusters)
+
+    for split, rows in dealt.items():
+        assert (np.abs(np.bincount(labels[rows]) - np.bincount(labels) * SHARES[split]) < 2).all()
+
+
+def test_a_rare_class_in_few_clusters_reaches_every_split() -> None:
+    """Eight examples in four pairs: each split gets one pair, though train should have four examples."""
+    labels = np.array([0] * 100 + [1] * 8)
+    clusters = np.r_[np.arange(100), 200 + np.arange(8) // 2]
+
+    dealt = deal(labels, SHARES, 3, clusters)
+
+    assert {split: int((labels[rows] == 1).sum()) for split, rows in dealt.items()} == dict.fromkeys(SHARES, 2)
+
+
+def test_too_few_different_examples_are_refused() -> None:
+    """Three clusters of a class cannot reach four splits."""
+    labels = np.array([0] * 20 + [1] * 6)
+    clusters = np.r_[np.arange(20), 100 + np.arange(6) // 2]
+
+    with pytest.raises(DataError, match="too few texts of a class differ"):
+        deal(labels, SHARES, 0, clusters)

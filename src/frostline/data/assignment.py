@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from frostline.core.errors import DataError
 from frostline.core.records import SplitName, Task
+from frostline.data.clusters import joined
 from frostline.data.examples import Examples, Part
 from frostline.data.splits import SplitShares, deal, deal_groups
+from frostline.data.times import deal_by_time
 
 SPLITS: tuple[SplitName, ...] = ("train", "stop", "select", "test")
 
@@ -33,7 +35,16 @@ class Assignment:
     notes: tuple[str, ...]
 
 
-def assign(examples: Examples, labels: NDArray[np.int64], task: Task, shares: SplitShares, seed: int) -> Assignment:
+def assign(
+    examples: Examples,
+    labels: NDArray[np.int64],
+    task: Task,
+    shares: SplitShares,
+    seed: int,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    times: NDArray[np.float64] | None = None,
+) -> Assignment:
     """Put every example into train, stop, select or test.
 
     Args:
@@ -42,33 +53,50 @@ def assign(examples: Examples, labels: NDArray[np.int64], task: Task, shares: Sp
         task: Names of the classes.
         shares: Wanted sizes of what is carved.
         seed: The same seed assigns the same way.
+        clusters: Equal numbers for near-duplicates, which no deal parts; None when each example stands alone.
+        times: When each example is from: what is carved follows it, and nothing else decides; None to shuffle.
 
     Raises:
-        DataError: Some split would have no example of some class, groups forbid it, or the seed is out of range.
+        DataError: Some split would have no example of some class, groups, clusters or times forbid it, or the seed is
+            out of range.
     """
     if not 0 <= seed < SEEDS:
         raise DataError(f"The seed {seed} cannot be used. Give a whole number from 0 to {SEEDS - 1:,}.")
     parts = np.array(examples.parts)
-    groups = None if examples.groups is None else np.unique(np.array(examples.groups), return_inverse=True)[1]
+    groups = _groups(examples, clusters, times)
     rows: dict[SplitName, NDArray[np.int64]] = {}
     origins: dict[SplitName, str] = {}
     plan = _shares_by_part(examples, shares)
     for part, wanted in plan.items():
         of_part = np.flatnonzero(parts == part)
         _require_classes(examples, labels[of_part], task, part, len(wanted))
-        if groups is None:
-            dealt = deal(labels[of_part], wanted, seed)
+        if times is not None and len(wanted) > 1:
+            dealt = deal_by_time(times[of_part], wanted)
+            _require_classes_in_time(examples, labels[of_part], task, part, dealt)
+        elif groups is None:
+            if clusters is not None:
+                _require_clusters(examples, labels[of_part], clusters[of_part], task, part, len(wanted))
+            dealt = deal(labels[of_part], wanted, seed, None if clusters is None else clusters[of_part])
         else:
             _require_groups(examples, labels[of_part], groups[of_part], task, part, len(wanted))
             dealt = deal_groups(labels[of_part], groups[of_part], wanted, seed)
         for split, chosen in dealt.items():
             rows[split] = of_part[chosen]
-            origins[split] = _origin(examples.sources[part], wanted[split])
+            origins[split] = _origin(examples.sources[part], wanted[split], in_time=times is not None)
     return Assignment(
         rows={split: rows[split] for split in SPLITS},
         origins=origins,
-        notes=tuple(_note(examples.sources[part], wanted, seed) for part, wanted in plan.items() if len(wanted) > 1),
+        notes=tuple(
+            _note(examples.sources[part], wanted, None if times is not None else seed)
+            for part, wanted in plan.items()
+            if len(wanted) > 1
+        ),
     )
+
+
+def dealt_out(examples: Examples) -> dict[Part, bool]:
+    """Whether frostline deals each part of the data out to several splits."""
+    return {part: len(wanted) > 1 for part, wanted in _shares_by_part(examples, SplitShares()).items()}
 
 
 def refuse_straddling_groups(examples: Examples) -> None:
@@ -106,13 +134,33 @@ def _shares_by_part(examples: Examples, shares: SplitShares) -> dict[Part, dict[
     return {part: plan[part] for part in examples.sources}
 
 
-def _origin(source: str, share: float) -> str:
-    return f"given: {source}" if share == 1 else f"{100 * share:.3g} % of {source}"
+def _groups(
+    examples: Examples, clusters: NDArray[np.int64] | None, times: NDArray[np.float64] | None
+) -> NDArray[np.int64] | None:
+    """Numbers of what the user wants kept together, near-duplicates with it; None when nothing was named."""
+    if examples.groups is None:
+        return None
+    if times is not None:
+        raise DataError(
+            "--group-column and --time-column were both asked for: splits that follow time may tear a group apart. "
+            "Name one of the two, or give the splits as files."
+        )
+    named = np.unique(np.array(examples.groups), return_inverse=True)[1]
+    if clusters is None or len(np.unique(clusters)) == len(clusters):
+        return named
+    return np.unique(joined(named, clusters), return_inverse=True)[1]
 
 
-def _note(source: str, wanted: Mapping[SplitName, float], seed: int) -> str:
+def _origin(source: str, share: float, *, in_time: bool) -> str:
+    if share == 1:
+        return f"given: {source}"
+    return f"{100 * share:.3g} % of {source}{' by time' if in_time else ''}"
+
+
+def _note(source: str, wanted: Mapping[SplitName, float], seed: int | None) -> str:
     shares = ", ".join(f"{split} {100 * share:.3g} %" for split, share in wanted.items())
-    return f"{source} was dealt out by class with seed {seed}: {shares}"
+    how = "by time, the earliest first" if seed is None else f"by class with seed {seed}"
+    return f"{source} was dealt out {how}: {shares}"
 
 
 def _require_classes(examples: Examples, labels: NDArray[np.int64], task: Task, part: Part, needed: int) -> None:
@@ -122,6 +170,36 @@ def _require_classes(examples: Examples, labels: NDArray[np.int64], task: Task, 
             raise DataError(
                 f"Class {label!r} has {_amount(count, 'example')} in {examples.sources[part]}, not counting copies and "
                 f"what a later split holds too; {_demand(needed)} Add examples of it, or take the class out everywhere."
+            )
+
+
+def _require_classes_in_time(
+    examples: Examples,
+    labels: NDArray[np.int64],
+    task: Task,
+    part: Part,
+    dealt: Mapping[SplitName, NDArray[np.int64]],
+) -> None:
+    for split, rows in dealt.items():
+        counts = np.bincount(labels[rows], minlength=len(task.labels))
+        if not counts.all():
+            raise DataError(
+                f"{examples.sources[part]}, cut at points in time, leaves {split} without class "
+                f"{task.labels[int(counts.argmin())]!r}; every split needs each class. Leave --time-column out, change "
+                "the shares, or give the splits as files."
+            )
+
+
+def _require_clusters(
+    examples: Examples, labels: NDArray[np.int64], clusters: NDArray[np.int64], task: Task, part: Part, needed: int
+) -> None:
+    for number, label in enumerate(task.labels):
+        count = len(np.unique(clusters[labels == number]))
+        if count < needed:
+            raise DataError(
+                f"Class {label!r} has {_amount(count, 'text')} in {examples.sources[part]}, "
+                f"near-duplicates counting once; {_demand(needed)} Add other examples of it, or give the splits as "
+                "files."
             )
 
 

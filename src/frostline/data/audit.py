@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline.core.errors import DataError
+from frostline.core.errors import InvalidEvidence
 from frostline.core.records import Audit, Overlap
 from frostline.data.examples import PARTS, Examples, Part
 
@@ -42,7 +42,7 @@ def find_copies(examples: Examples) -> Copies:
     """Find exact copies by decoded content.
 
     Raises:
-        DataError: Two given splits hold the very same inputs.
+        InvalidEvidence: Two given splits hold the very same inputs.
 
     >>> twice = Examples(
     ...     inputs=["hi", "hi ", "win"], labels=["ham", "spam", "spam"], parts=["whole"] * 3, kind="text",
@@ -63,10 +63,14 @@ def find_copies(examples: Examples) -> Copies:
         overlapping[[first[later][content] for content in shared]] = True
         if shared:
             overlaps.append(_overlap(examples, first, earlier, later, shared))
+    conflicts = _conflicts(examples)
     firsts = {row for rows in first.values() for row in rows.values()}
     audit = Audit(
         dropped_copies=len(examples) - len(firsts),
-        conflicting=_conflicting(examples),
+        conflicting=len(conflicts),
+        conflicting_sample=tuple(
+            f"{examples.where[one]} = {examples.where[other]}" for one, other in conflicts[:SAMPLE]
+        ),
         dropped_from_training=len(leaving),
         overlaps=tuple(overlaps),
     )
@@ -84,7 +88,7 @@ def _first_seen(examples: Examples) -> FirstSeen:
 def _refuse_equal_parts(examples: Examples, first: FirstSeen) -> None:
     for earlier, later in combinations(first, 2):
         if first[earlier].keys() == first[later].keys():
-            raise DataError(
+            raise InvalidEvidence(
                 f"{examples.sources[earlier]} and {examples.sources[later]} hold the very same inputs, so one cannot "
                 f"judge what the other was used for. Give other data as {earlier} or leave it out."
             )
@@ -101,11 +105,12 @@ def _overlap(examples: Examples, first: FirstSeen, earlier: Part, later: Part, s
     )
 
 
-def _conflicting(examples: Examples) -> int:
-    labels: defaultdict[bytes, set[str]] = defaultdict(set)
-    for content, label in zip(examples.digests, examples.labels, strict=True):
-        labels[content].add(label)
-    return sum(len(found) > 1 for found in labels.values())
+def _conflicts(examples: Examples) -> list[tuple[int, int]]:
+    """For each content with several labels, where two of them are. Which is never told: one may be sealed."""
+    rows: defaultdict[bytes, dict[str, int]] = defaultdict(dict)
+    for row, (content, label) in enumerate(zip(examples.digests, examples.labels, strict=True)):
+        rows[content].setdefault(label, row)
+    return [(first, second) for first, second, *_ in (list(o.values()) for o in rows.values() if len(o) > 1)]
 
 
 def _notes(audit: Audit) -> tuple[str, ...]:

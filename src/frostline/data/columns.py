@@ -38,6 +38,8 @@ class ColumnNames:
     label: str | None = None
     group: str | None = None
     split: str | None = None
+    time: str | None = None
+    slice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Columns:
     label: str
     group: str | None = None
     split: str | None = None
+    time: str | None = None
+    slice: str | None = None
     notes: tuple[str, ...] = ()
     """How each column came to be chosen."""
 
@@ -74,13 +78,12 @@ def choose_columns(table: Table, named: ColumnNames, *, whole: bool) -> Columns:
     >>> choose_columns(table, ColumnNames(), whole=True).notes
     ("text column: 'sms' (guessed from its name)", "label column: 'label' (guessed from its name)")
     """
-    for name in (named.text, named.label, named.group, named.split):
+    taken = (named.text, named.label, named.group, named.split, named.time, named.slice)
+    for name in taken:
         if name is not None:
             table.position(name)
-    split = named.split or (_guess_split(table, named) if whole else None)
-    free = [
-        column for column in table.columns if column and column not in (named.text, named.label, named.group, split)
-    ]
+    split = named.split or (_guess_split(table, taken) if whole else None)
+    free = [column for column in table.columns if column and column not in (*taken, split)]
     label, why_label = named.label, "as asked"
     if label is None and (label := _known(free, LABEL_NAMES)):
         why_label = "guessed from its name"
@@ -89,15 +92,30 @@ def choose_columns(table: Table, named: ColumnNames, *, whole: bool) -> Columns:
     text, why_text = (named.text, "as asked") if named.text or features else _guess_text(table, free)
     if label is None:
         label, why_label = _guess_label(table, [column for column in free if column != text])
-    roles = {"--text-column": text, "--label-column": label, "--group-column": named.group, "--split-column": split}
-    _require_distinct(table, roles)
+    read = {"--text-column": text, "--label-column": label, "--split-column": split}
+    _require_distinct(table, {**read, "--group-column": named.group, "--time-column": named.time})
+    # Examples may be shown by the group or the time that also keeps them together or apart.
+    _require_distinct(table, {**read, "--slice-column": named.slice})
     inputs = _told_features(features) if features else f"text column: {text!r} ({why_text})"
     notes = [inputs, f"label column: {label!r} ({why_label})"]
     if named.group is not None:
         notes.append(f"group column: {named.group!r} (as asked); no group straddles two splits")
     if split is not None:
         notes.append(f"split column: {split!r} ({'as asked' if named.split else 'guessed from its name and values'})")
-    return Columns(text=text, features=features, label=label, group=named.group, split=split, notes=tuple(notes))
+    if named.time is not None:
+        notes.append(f"time column: {named.time!r} (as asked); splits that are carved follow it")
+    if named.slice is not None:
+        notes.append(f"slice column: {named.slice!r} (as asked); results are shown for each of its values")
+    return Columns(
+        text=text,
+        features=features,
+        label=label,
+        group=named.group,
+        split=split,
+        time=named.time,
+        slice=named.slice,
+        notes=tuple(notes),
+    )
 
 
 def given_name(table: Table, row: int, value: str) -> GivenName:
@@ -118,10 +136,8 @@ def _known(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((lowered[name] for name in names if name in lowered), None)
 
 
-def _guess_split(table: Table, named: ColumnNames) -> str | None:
-    column = _known(
-        [column for column in table.columns if column not in (named.text, named.label, named.group)], ["split"]
-    )
+def _guess_split(table: Table, taken: Sequence[str | None]) -> str | None:
+    column = _known([column for column in table.columns if column not in taken], ["split"])
     if column is None:
         return None
     return column if all(value.strip().lower() in GIVEN_NAMES for value in table.column(column)) else None

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 from frostline.core.errors import DataError
 from frostline.data.columns import GIVEN_NAMES, ColumnNames, Columns, GivenName, choose_columns, given_name
 from frostline.data.images import SUFFIXES, decode
+from frostline.data.near_images import pattern_hash
 from frostline.data.tables import READERS, Table, is_encodable, read_table
+
+T = TypeVar("T")
 
 Part = Literal["whole", GivenName]
 PARTS: tuple[Part, ...] = ("whole", "train", "validation", "test")
@@ -33,7 +36,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """Labelled inputs in the order of the files. All fields but the last three have one entry per example."""
+    """Labelled inputs in the order of the files. All fields but those from `kind` on have one entry per example."""
 
     inputs: Sequence[str] | Sequence[Path] | Sequence[NDArray[np.float32]]
     labels: Sequence[str]
@@ -42,7 +45,14 @@ class Examples:
     digests: Sequence[bytes]
     """SHA-256 of the decoded content: equal for copies, and only for copies."""
     groups: Sequence[str] | None
+    times: Sequence[str] | None = None
+    """As the file says them."""
+    slices: Sequence[str] | None = None
+    hashes: Sequence[int | None] | None = None
+    """Of images: the coarse pattern, None for one without; None for other data."""
     kind: Literal["text", "image", "table"]
+    columns: Columns | None = None
+    """What was read of a table; None for images."""
     sources: Mapping[Part, str]
     """What messages call each part: "train.csv". In order of `PARTS`."""
     notes: tuple[str, ...] = ()
@@ -59,7 +69,10 @@ class Examples:
             parts=[self.parts[row] for row in rows],
             where=[self.where[row] for row in rows],
             digests=[self.digests[row] for row in rows],
-            groups=None if self.groups is None else [self.groups[row] for row in rows],
+            groups=_taken(self.groups, rows),
+            times=_taken(self.times, rows),
+            slices=_taken(self.slices, rows),
+            hashes=_taken(self.hashes, rows),
         )
 
 
@@ -179,6 +192,9 @@ def _rows(table: Table, columns: Columns, part: Part) -> Examples:
         where=[table.where(row) for row in range(len(table))],
         digests=digests,
         groups=None if columns.group is None else table.filled(columns.group),
+        times=None if columns.time is None else table.filled(columns.time),
+        slices=None if columns.slice is None else table.filled(columns.slice),
+        columns=columns,
         kind="table" if columns.text is None else "text",
         sources={},
     )
@@ -231,12 +247,18 @@ def _from_images(root: Path, folders: Mapping[Part, Path]) -> Examples:
 
 
 def _pictures(root: Path, label: str, images: Sequence[Path], part: Part) -> Examples:
+    digests, hashes = [], []
+    for image in images:
+        pixels_HW3 = decode(image)
+        digests.append(image_digest(pixels_HW3))
+        hashes.append(pattern_hash(pixels_HW3))
     return Examples(
         inputs=images,
         labels=[label] * len(images),
         parts=[part] * len(images),
         where=[image.relative_to(root).as_posix() for image in images],
-        digests=[image_digest(decode(image)) for image in images],
+        digests=digests,
+        hashes=hashes,
         groups=None,
         kind="image",
         sources={},
@@ -251,5 +273,17 @@ def _joined(pieces: Sequence[Examples]) -> Examples:
         parts=[one for piece in pieces for one in piece.parts],
         where=[one for piece in pieces for one in piece.where],
         digests=[one for piece in pieces for one in piece.digests],
-        groups=None if pieces[0].groups is None else [one for piece in pieces for one in piece.groups or ()],
+        groups=_chained([piece.groups for piece in pieces]),
+        times=_chained([piece.times for piece in pieces]),
+        slices=_chained([piece.slices for piece in pieces]),
+        hashes=_chained([piece.hashes for piece in pieces]),
     )
+
+
+def _chained(pieces: Sequence[Sequence[T] | None]) -> list[T] | None:
+    """What all tables have of a column, one behind the other; None where none has it."""
+    return None if pieces[0] is None else [one for piece in pieces for one in piece or ()]
+
+
+def _taken(values: Sequence[T] | None, rows: NDArray[np.int64]) -> list[T] | None:
+    return None if values is None else [values[row] for row in rows]

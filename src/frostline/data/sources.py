@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frostline.core.records import DataSummary, SplitName, SplitSummary, Task
-from frostline.data.assignment import SPLITS, Assignment, assign, refuse_straddling_groups
-from frostline.data.audit import Copies, find_copies
+from frostline.data.assignment import SPLITS, Assignment, refuse_straddling_groups
 from frostline.data.classes import settle_task
 from frostline.data.columns import ColumnNames
 from frostline.data.examples import Examples, read_examples
 from frostline.data.sealed import SealedLabels
+from frostline.data.split_up import SplitUp, split_up
 from frostline.data.splits import SplitShares
 
 SEALED = -1
@@ -45,7 +45,13 @@ class Dataset:
     sealed: SealedLabels
     """Labels of the test split, aligned with `rows["test"]`."""
     overlap_test: NDArray[np.bool_]
-    """Aligned with `rows["test"]`: the example also stood in an earlier given split (and was dropped there)."""
+    """Aligned with `rows["test"]`: the example, or one nearly the same, also stood in an earlier given split (and was
+    dropped there)."""
+    slices: tuple[str, ...] = ()
+    """The slice of every example; empty when no slice column was named."""
+    suspect_pairs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    """Positions of images that look like near-duplicates in two splits, that of the earlier split first; shape
+    (pairs, 2). Each later image stands with the most alike one of each earlier split."""
     summary: DataSummary
 
     def __len__(self) -> int:
@@ -59,6 +65,8 @@ def load_data(
     label_column: str | None = None,
     group_column: str | None = None,
     split_column: str | None = None,
+    time_column: str | None = None,
+    slice_column: str | None = None,
     positive: str | None = None,
     seed: int = 0,
     shares: SplitShares | None = None,
@@ -72,6 +80,8 @@ def load_data(
         label_column: Column of the labels; guessed when None.
         group_column: Examples with the same value here never straddle two splits.
         split_column: Column of one table that says train, validation or test.
+        time_column: Splits that are carved follow it, train earliest and test latest; numbers, or dates in ISO 8601.
+        slice_column: What `Dataset.slices` holds; never an input.
         positive: Label whose recall and precision are judged; of two classes the rarer when None.
         seed: Decides every shuffle: the same files and the same seed give the same splits.
         shares: What each split gets when it is carved; the default shares when None.
@@ -81,6 +91,7 @@ def load_data(
 
     Raises:
         DataError: The data cannot be read, told apart or split as asked.
+        InvalidEvidence: Two given splits hold the very same inputs.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -93,26 +104,29 @@ def load_data(
     >>> data.sealed
     SealedLabels(8 examples, sealed, sha256 ...)
     """
-    named = ColumnNames(text=text_column, label=label_column, group=group_column, split=split_column)
+    named = ColumnNames(
+        text=text_column,
+        label=label_column,
+        group=group_column,
+        split=split_column,
+        time=time_column,
+        slice=slice_column,
+    )
     given = read_examples(path, named)
     task, note = settle_task(given, positive)
     refuse_straddling_groups(given)
-    copies = find_copies(given)
-    kept = given.take(copies.kept)
-    class_of = {label: number for number, label in enumerate(task.labels)}
-    labels = np.array([class_of[label] for label in kept.labels], dtype=np.int64)
-    assignment = assign(kept, labels, task, shares or SplitShares(), seed)
+    split = split_up(given, task, shares or SplitShares(), seed)
     summary = DataSummary(
         source=str(path),
         kind=given.kind,
         task=task,
-        splits=_describe(task, labels, assignment),
-        audit=copies.audit,
-        notes=(*given.notes, note, *copies.notes, *assignment.notes),
+        splits=_describe(task, split.labels, split.assignment),
+        audit=split.audit,
+        notes=(*given.notes, note, *split.notes),
         content_sha256=_sha256(given, range(len(given))),
-        features=len(kept.inputs[0]) if kept.kind == "table" else None,  # type: ignore[arg-type]  # a row of numbers
+        features=len(split.kept.inputs[0]) if given.kind == "table" else None,  # type: ignore[arg-type]  # numbers
     )
-    return _seal(kept, labels, assignment, copies, summary)
+    return _seal(split, summary)
 
 
 def _describe(task: Task, labels: NDArray[np.int64], assignment: Assignment) -> tuple[SplitSummary, ...]:
@@ -129,9 +143,8 @@ def _describe(task: Task, labels: NDArray[np.int64], assignment: Assignment) -> 
     )
 
 
-def _seal(
-    kept: Examples, labels: NDArray[np.int64], assignment: Assignment, copies: Copies, summary: DataSummary
-) -> Dataset:
+def _seal(split: SplitUp, summary: DataSummary) -> Dataset:
+    kept, labels, assignment = split.kept, split.labels, split.assignment
     test = assignment.rows["test"]
     visible = labels.copy()
     visible[test] = SEALED
@@ -151,7 +164,9 @@ def _seal(
         rows=assignment.rows,
         labels=visible,
         sealed=SealedLabels(labels[test], sha256=_sha256(kept, test)),
-        overlap_test=copies.overlapping[copies.kept][test],
+        overlap_test=split.overlapping[test],
+        slices=tuple(kept.slices or ()),
+        suspect_pairs=split.suspect_pairs,
         summary=summary,
     )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from frostline.core.errors import DataError
 from frostline.core.records import SplitName
+from frostline.data.whole_clusters import place_clusters
 
 FOLDS = (10, 5, 4, 3, 2)
 """Folds that groups are cut into: the more, the nearer to any share; the fewer, the likelier each holds every class."""
@@ -55,7 +56,10 @@ class SplitShares:
 
 
 def deal(
-    labels_N: NDArray[np.int64], shares: Mapping[SplitName, float], seed: int
+    labels_N: NDArray[np.int64],
+    shares: Mapping[SplitName, float],
+    seed: int,
+    clusters_N: NDArray[np.int64] | None = None,
 ) -> dict[SplitName, NDArray[np.int64]]:
     """Shuffle each class and deal it out by shares, at least one example to each split.
 
@@ -63,29 +67,40 @@ def deal(
     rare class; here every class with as many examples as there are splits reaches all of them.
 
     Args:
-        labels_N: Class numbers; each class occurs at least `len(shares)` times.
+        labels_N: Class numbers; each class occurs in at least `len(shares)` clusters.
         shares: Summing to 1.
         seed: The same seed deals the same way.
+        clusters_N: Examples with the same number stay together; None when each stands alone, and the
+            deal is the same when no number occurs twice.
 
     Returns:
         Sorted positions per split. Each position is in exactly one.
+
+    Raises:
+        DataError: Clusters that hold several classes leave too little of one of them for some split.
 
     >>> dealt = deal(np.array([0] * 8 + [1] * 2), {"train": 0.75, "test": 0.25}, seed=0)
     >>> {split: len(rows) for split, rows in dealt.items()}
     {'train': 7, 'test': 3}
     """
     rng = np.random.default_rng(seed)
-    hands: dict[SplitName, list[NDArray[np.int64]]] = {split: [] for split in shares}
+    shares_S = np.array(list(shares.values()))
+    placed_N = (
+        np.full(len(labels_N), -1) if clusters_N is None else place_clusters(labels_N, clusters_N, shares_S, seed)
+    )
+    hands = [[np.flatnonzero(placed_N == split)] for split in range(len(shares))]
     owed = np.zeros(len(shares))
     for label in np.unique(labels_N):
         members = rng.permutation(np.flatnonzero(labels_N == label))
-        wanted = len(members) * np.array(list(shares.values()))
-        counts = _counts(wanted, owed)
+        held = np.bincount(placed_N[members] + 1, minlength=len(shares) + 1)[1:]
+        single = members[placed_N[members] < 0]
+        wanted = len(members) * shares_S
+        counts = _counts(wanted, owed) if len(single) == len(members) else _rest(wanted, owed, held, len(single))
         # What rounding took from a split in one class it gets back in the next, so that totals fit too.
-        owed += wanted - counts
-        for split, hand in zip(shares, np.split(members, np.cumsum(counts)[:-1]), strict=True):
-            hands[split].append(hand)
-    return {split: np.sort(np.concatenate(hand)) for split, hand in hands.items()}
+        owed += wanted - counts - held
+        for hand, dealt in zip(hands, np.split(single, np.cumsum(counts)[:-1]), strict=True):
+            hand.append(dealt)
+    return {split: np.sort(np.concatenate(hand)) for split, hand in zip(shares, hands, strict=True)}
 
 
 def deal_groups(
@@ -133,6 +148,25 @@ def _counts(wanted: NDArray[np.float64], owed: NDArray[np.float64]) -> NDArray[n
         counts[np.argmax(np.where(counts < wanted, wanted + owed - counts, -np.inf))] += 1
     while counts.sum() > total:
         counts[np.argmax(np.where(counts > 1, counts - wanted, -np.inf))] -= 1
+    return counts
+
+
+def _rest(
+    wanted: NDArray[np.float64], owed: NDArray[np.float64], held: NDArray[np.int64], single: int
+) -> NDArray[np.int64]:
+    """How many single examples of a class each split gets beside those in clusters: one at least where it has none.
+
+    Raises:
+        DataError: There are fewer than splits without any.
+    """
+    counts: NDArray[np.int64] = (held == 0).astype(np.int64)
+    if single < counts.sum():
+        raise DataError(
+            "Near-duplicate texts cannot be kept together so that each split has every class: too few texts of a class "
+            "differ from each other. Add different examples of it, or give the splits as files."
+        )
+    while counts.sum() < single:
+        counts[np.argmax(wanted + owed - held - counts)] += 1
     return counts
 
 
