@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from zlib import crc32
 
 import numpy as np
@@ -14,11 +16,16 @@ from frostline.core.records import (
     Candidate,
     Choice,
     Comparison,
+    Confirmation,
     Cost,
     DataSummary,
     Epoch,
     Fit,
+    Forgetting,
     HeadRate,
+    Measures,
+    Met,
+    NonInferiority,
     Opening,
     Overlap,
     Probe,
@@ -27,12 +34,15 @@ from frostline.core.records import (
     ReplaySummary,
     Result,
     Run,
+    Slice,
     SplitSummary,
     StudyRecord,
     Task,
 )
 from frostline.measure.compare import compare
+from frostline.measure.forgetting import forgetting as measured_forgetting
 from frostline.measure.measures import measure
+from frostline.measure.slices import sliced
 
 BINARY = Task(labels=("ham", "spam"), positive="spam")
 TOPICS = Task(labels=("billing", "delivery", "returns", "other"))
@@ -105,10 +115,17 @@ def make_study(
     optimizer_holds: Sequence[str] = (),
     training_mode: Sequence[str] = (),
     overlap: int = 0,
+    audit: Mapping[str, object] | None = None,
     openings: int = 1,
     reference: str | None = "full",
     replay: ReplaySummary | None = None,
     head_rates: Sequence[HeadRate] = (),
+    slices: Sequence[Slice] = (),
+    forgetting: Mapping[str, Forgetting] | None = None,
+    confirmations: Sequence[Confirmation] = (),
+    non_inferiority: NonInferiority | None = None,
+    tied: Sequence[str] = (),
+    train_flops: Mapping[str, int] | None = None,
 ) -> StudyRecord:
     """A study of eight blocks, eight candidates and two baselines.
 
@@ -124,10 +141,18 @@ def make_study(
         optimizer_holds: Frozen parameters of the chosen run that its optimizer held.
         training_mode: Frozen modules of the chosen run that ran in training mode.
         overlap: Test examples that also stand in the train split.
+        audit: Fields of the audit that replace the usual ones.
         openings: How often the test labels were read.
         reference: Candidate that freezes nothing, or None.
         replay: What was replayed, as `make_replay` makes it; a quarter of the work of a replayed run was spared.
         head_rates: Learning rates of the head that were tried.
+        slices: Parts of the test split, as `make_slices` makes them.
+        forgetting: What finalists have forgotten, as `make_forgetting` makes it.
+        confirmations: Trainings with other seeds, as `make_confirmations` makes them.
+        non_inferiority: Of the chosen candidate against full fine-tuning on the test split, as `make_non_inferiority`
+            makes it.
+        tied: Candidates tied with the chosen one, beside the usual ones.
+        train_flops: Work of training that replaces the usual one, by candidate.
     """
     task, usual = (BINARY, _SPAM) if classes == 2 else (TOPICS, _TOPICS)
     on_select = _answers(task, {**usual, **(select or {})}, failed, "select")
@@ -147,21 +172,30 @@ def make_study(
         command="frostline search --model minilm --data messages.csv",
         settings={"epochs": 3, "batch_size": 32, "learning_rate": 5e-5, "seed": 0},
         model="MiniLM-L6",
-        data=_data(task, on_test["majority"], overlap),
+        data=_data(task, on_test["majority"], overlap, audit or {}),
         blocks=tuple(map(_block, BLOCKS, _BLOCK_PARAMETERS)),
         candidates=candidates,
         runs=tuple(
-            _run(c, curves or {}, train_fit or {}, failed, proof if c.id == chosen else _proof(), c.id in replayed)
+            _worked(
+                _run(c, curves or {}, train_fit or {}, failed, proof if c.id == chosen else _proof(), c.id in replayed),
+                train_flops or {},
+            )
             for c in candidates
         ),
-        select=_results(on_select, "select"),
+        select=_results(on_select, "select", scored=[chosen]),
         probes=_probes(task, usual),
         head_rates=tuple(head_rates),
-        choice=_choice(chosen),
+        choice=_choice(chosen, tied),
         reference=reference,
-        test=_results({name: on_test[name] for name in dict.fromkeys(tested) if name in on_test}, "test"),
-        test_without_overlap=_results(on_test, "test") if overlap else (),
-        comparisons=_comparisons(chosen, reference, on_select, on_test),
+        test=_results(
+            {name: on_test[name] for name in dict.fromkeys(tested) if name in on_test}, "test", scored=[chosen]
+        ),
+        test_without_overlap=_results(on_test, "test", scored=()) if overlap else (),
+        comparisons=_comparisons(chosen, reference, on_select, on_test, non_inferiority),
+        forgetting=dict(forgetting or {}),
+        confirmations=tuple(confirmations),
+        slices=tuple(slices),
+        slices_from="column 'source'" if slices else "",
         openings=tuple(_opening(number, tested) for number in range(openings)),
         cost=_cost(),
         replay=replay,
@@ -209,6 +243,110 @@ def make_replay(
     )
 
 
+def make_slices(
+    task: Task = BINARY,
+    *,
+    parts: Mapping[str, Matrix] | None = None,
+    full: Mapping[str, Matrix] | None = None,
+    unseen: Collection[str] = ("chat",),
+) -> tuple[Slice, ...]:
+    """Three parts of a test split, in all of which the model does as well.
+
+    Args:
+        task: Of two classes or four.
+        parts: Counts of the chosen candidate that replace the usual ones, by part.
+        full: Counts of full fine-tuning that replace those of the chosen candidate, by part; of every part None when
+            it is left out.
+        unseen: Parts of which training had no example.
+    """
+    usual = spam_counts(94, 6, 4, 236) if task == BINARY else topic_counts(46, 50)
+    counts = dict.fromkeys(("sms", "mail", "chat"), usual) | dict(parts or {})
+    names = [name for name, matrix in counts.items() for _ in range(sum(map(sum, matrix)))]
+    chosen, reference = (
+        _joined([make_predictions(task, matrix, seed=seed + n) for n, matrix in enumerate(given.values())])
+        for seed, given in ((0, counts), (100, counts | dict(full or {})))
+    )
+    return sliced(
+        chosen,
+        names,
+        {name: 0 if name in unseen else 400 for name in counts},
+        reference=None if full is None else reference,
+        names=("depth-4", "full"),
+        seed=0,
+    )
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        task=parts[0].task,
+        true_N=np.concatenate([part.true_N for part in parts]),
+        predicted_N=np.concatenate([part.predicted_N for part in parts]),
+    )
+
+
+def make_forgetting(lost: int = 10, gained: int = 8, *, examples: int = 2_000) -> Forgetting:
+    """An old task of four classes of which the pretrained network knew four fifths, some lost and some gained since.
+
+    Args:
+        lost: Examples that were right before and are wrong after.
+        gained: Examples that were wrong before and are right after.
+        examples: In all.
+    """
+    true_N = np.arange(examples) % 4
+    knew = np.arange(examples) < 0.8 * examples
+    knows = knew.copy()
+    knows[:lost] = False
+    knows[len(knows) - gained :] = True
+    before, after = (
+        Predictions(task=TOPICS, true_N=true_N, predicted_N=np.where(right, true_N, (true_N + 1) % 4))
+        for right in (knew, knows)
+    )
+    return measured_forgetting(before, after, seed=0)
+
+
+def make_confirmations(
+    counts: Mapping[str, Sequence[Matrix]] | None = None, task: Task = BINARY
+) -> tuple[Confirmation, ...]:
+    """The chosen candidate and the runner-up trained with two more seeds, much as with the first.
+
+    Args:
+        counts: Counts on the select split that replace the usual ones, by candidate, one a seed from 1 on.
+        task: Of two classes or four.
+    """
+    if task == BINARY:
+        usual = {"depth-4": (spam_counts(281, 19, 10, 710),) * 2, "full": (spam_counts(284, 16, 9, 711),) * 2}
+    else:
+        usual = {"depth-4": (topic_counts(138),) * 2, "full": (topic_counts(139),) * 2}
+    return tuple(
+        Confirmation(
+            candidate=name,
+            seed=seed,
+            select=measure(make_predictions(task, matrix, seed=seed), "select"),
+            flops=4_500_000_000,
+        )
+        for name, matrices in (counts or usual).items()
+        for seed, matrix in enumerate(matrices, start=1)
+    )
+
+
+def make_non_inferiority(met: Met = "yes") -> NonInferiority:
+    """F1 of depth-4 against full fine-tuning, with a margin of two points."""
+    low = {"yes": -0.012, "cannot tell": -0.031, "no": -0.082}[met]
+    said = {
+        "yes": "no worse, by the margin of",
+        "cannot tell": "neither shown nor ruled out by",
+        "no": "worse by more than",
+    }
+    return NonInferiority(
+        metric="f1",
+        margin=0.02,
+        low=low,
+        met=met,
+        sentence=f"F1 of depth-4 may be up to {-100 * low:.1f} points below full: {said[met]} 2.0 points.",
+        needed=2_450 if met == "cannot tell" else None,
+    )
+
+
 def make_head_rates() -> tuple[HeadRate, ...]:
     """Three rates: too low, right, and too high to get anywhere."""
     return (
@@ -229,6 +367,32 @@ def make_predictions(task: Task, counts: Matrix, *, seed: int = 0) -> Prediction
     return Predictions(task=task, true_N=true.astype(np.int64), predicted_N=np.concatenate(answers).astype(np.int64))
 
 
+def with_scores(predictions: Predictions, *, sure: float | None = None, seed: int = 0) -> Predictions:
+    """The same answers with probabilities that give them, about as often right as they claim.
+
+    Args:
+        sure: Probability of every answer instead, however often it is right.
+        seed: Of the jitter that keeps scores apart.
+    """
+    classes = len(predictions.task.labels)
+    right = predictions.true_N == predictions.predicted_N
+    answered = np.bincount(predictions.predicted_N, minlength=classes)
+    hits = np.bincount(predictions.predicted_N[right], minlength=classes)
+    honest_N = (hits / np.maximum(answered, 1))[predictions.predicted_N]
+    jitter_N = np.random.default_rng(seed).uniform(-0.02, 0.02, len(predictions))
+    # An answer stays the answer: above one half, whatever it is worth.
+    score_N = np.clip((honest_N if sure is None else np.full(len(predictions), sure)) + jitter_N, 0.51, 0.999)
+    probabilities = np.repeat((1 - score_N)[:, None] / (classes - 1), classes, axis=1)
+    probabilities[np.arange(len(predictions)), predictions.predicted_N] = score_N
+    return replace(predictions, probabilities_NC=probabilities)
+
+
+@cache
+def _with_scores_measured(task: Task, true: bytes, predicted: bytes, split: str) -> Measures:
+    true_N, predicted_N = (np.frombuffer(side, dtype=np.int64) for side in (true, predicted))
+    return measure(with_scores(Predictions(task=task, true_N=true_N, predicted_N=predicted_N)), split, scored=True)
+
+
 def _answers(task: Task, counts: Mapping[str, Matrix], failed: Collection[str], split: str) -> dict[str, Predictions]:
     return {
         name: make_predictions(task, matrix, seed=crc32(f"{name} {split}".encode()))
@@ -237,13 +401,20 @@ def _answers(task: Task, counts: Mapping[str, Matrix], failed: Collection[str], 
     }
 
 
-def _results(answers: Mapping[str, Predictions], split: str) -> tuple[Result, ...]:
+def _results(answers: Mapping[str, Predictions], split: str, scored: Collection[str]) -> tuple[Result, ...]:
+    """Resampling is slow and the same answers are asked for by many tests, so what has scores is measured once."""
+
+    def measured(name: str, given: Predictions) -> Measures:
+        if name not in scored:
+            return measure(given, split)
+        return _with_scores_measured(given.task, given.true_N.tobytes(), given.predicted_N.tobytes(), split)
+
     return tuple(
         Result(
             name=name,
             kind="baseline" if name in BASELINES else "candidate",
             sentence=BASELINES.get(name) or _candidate(name).plan,
-            measures=measure(predictions, split).model_copy(update={"loss": 0.17}),
+            measures=measured(name, predictions).model_copy(update={"loss": 0.17}),
         )
         for name, predictions in answers.items()
     )
@@ -254,10 +425,13 @@ def _comparisons(
     reference: str | None,
     on_select: Mapping[str, Predictions],
     on_test: Mapping[str, Predictions],
+    non_inferiority: NonInferiority | None,
 ) -> tuple[Comparison, ...]:
     others = [name for name in (reference, *BASELINES) if name not in (None, chosen)]
     tested = [
-        compare(on_test[chosen], on_test[name], names=(chosen, name), split="test")
+        compare(on_test[chosen], on_test[name], names=(chosen, name), split="test").model_copy(
+            update={"non_inferiority": non_inferiority if name == reference else None}
+        )
         for name in others
         if name is not None
     ]
@@ -266,8 +440,8 @@ def _comparisons(
     return (*tested, compare(on_select[chosen], on_select["full"], names=(chosen, "full"), split="select"))
 
 
-def _choice(chosen: str) -> Choice:
-    tied = tuple(dict.fromkeys(("full", "depth-1", "depth-2", "depth-3", chosen)))
+def _choice(chosen: str, others: Sequence[str]) -> Choice:
+    tied = tuple(dict.fromkeys(("full", "depth-1", "depth-2", "depth-3", chosen, *others)))
     return Choice(
         candidate=chosen,
         best="full",
@@ -305,7 +479,7 @@ _CURVE: Curve = (
     (None, None, 0.685, 0.600),
     (0.410, 0.830, 0.270, 0.910),
     (0.215, 0.930, 0.190, 0.945),
-    (0.160, 0.955, 0.172, 0.955),
+    (0.160, 0.955, 0.182, 0.955),
 )
 
 
@@ -337,6 +511,10 @@ def _run(
         spared_evaluate_flops=125_000_000 if replayed else 0,
         prepare_flops=10_000_000 if replayed else 0,
     )
+
+
+def _worked(run: Run, train_flops: Mapping[str, int]) -> Run:
+    return run.model_copy(update={"train_flops": train_flops.get(run.candidate, run.train_flops)})
 
 
 def _epoch(
@@ -385,7 +563,7 @@ def _probes(task: Task, usual: Mapping[str, Matrix]) -> tuple[Probe, ...]:
     )
 
 
-def _data(task: Task, test: Predictions, overlap: int) -> DataSummary:
+def _data(task: Task, test: Predictions, overlap: int, audit: Mapping[str, object]) -> DataSummary:
     tested = {label: int((test.true_N == number).sum()) for number, label in enumerate(task.labels)}
     sizes = {"train": 3, "stop": 1, "select": 1, "test": 1}
     overlaps = Overlap(
@@ -408,7 +586,9 @@ def _data(task: Task, test: Predictions, overlap: int) -> DataSummary:
             )
             for name, size in sizes.items()
         ),
-        audit=Audit(dropped_copies=3, overlaps=(overlaps,) if overlap else ()),
+        audit=Audit(
+            dropped_copies=3, overlaps=(overlaps,) if overlap else (), later_than_test=0, giveaways=()
+        ).model_copy(update=dict(audit)),
         notes=("text read from column 'text', labels from column 'label'",),
         content_sha256="c" * 64,
     )

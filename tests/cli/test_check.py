@@ -134,6 +134,34 @@ def test_own_columns_and_floors_are_used(predictions: Path) -> None:
     ]
 
 
+def test_score_column_is_measured(predictions: Path) -> None:
+    """With scores the document holds what they are worth; without, nothing."""
+    scored = json.loads(run(predictions, "--positive", "spam", "--score-column", "score", "--json").stdout)["scored"]
+
+    assert set(scored) == {"roc_auc", "pr_auc", "brier", "calibration_error", "log_loss"}
+    assert scored["roc_auc"]["low"] <= scored["roc_auc"]["value"] <= scored["roc_auc"]["high"]
+    assert json.loads(run(predictions, "--positive", "spam", "--json").stdout)["scored"] == {}
+
+
+def test_separator_splits_cells_into_labels(tmp_path: Path) -> None:
+    """Two labels in a cell, blanks around them, and an empty cell for no label."""
+    file = tmp_path / "topics.csv"
+    file.write_text("label,prediction\n" + "bill; late,late;bill\n,\n" * 60, encoding="utf-8")
+    result = run(file, "--separator", ";", "--json")
+    document = json.loads(result.stdout)
+
+    assert (result.exit_code, document["average"]) == (0, "multilabel")
+    assert [each["label"] for each in document["per_class"]] == ["bill", "late"]
+    assert document["metrics"]["accuracy"]["value"] == 1
+    assert run(file, "--separator", ";").stdout.startswith("READY")
+
+
+@pytest.mark.parametrize("options", [("--separator", " "), ("--separator", ";", "--positive", "spam")])
+def test_separator_goes_with_nothing_else(predictions: Path, options: tuple[str, ...]) -> None:
+    """An empty separator, or one beside a positive label, is refused."""
+    assert "--separator parts the labels of a cell" in refusal(predictions, *options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

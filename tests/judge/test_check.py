@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 import frostline as fl
 from frostline.core.errors import BadInputError, DataError, FloorError
@@ -80,7 +81,7 @@ def test_scores_propose_a_threshold_before_unfreezing() -> None:
     verdict = check(true, ["good"] * 190 + ["bad"] * 10, scores, positive="bad")
 
     assert "Move the threshold before unfreezing anything" in verdict.next
-    assert "from a score of 0.1 on gives recall 100.0 %" in verdict.next
+    assert "from a score of 0.075 on gives recall 100.0 %" in verdict.next
 
 
 def test_scores_that_propose_nothing_better_change_no_advice() -> None:
@@ -91,6 +92,46 @@ def test_scores_that_propose_nothing_better_change_no_advice() -> None:
     assert "Adjust which layers are frozen" in check(true, ["good"] * 199 + ["bad"], positive="bad").next
     assert "0.5 on" not in check(true, true, [0.5] * 200, positive="bad").next
     assert verdict.verdict == "NOT READY"
+
+
+def test_scores_of_two_classes_are_measured() -> None:
+    """The areas, losses and calibration of the scores stand beside the metrics, each with its interval."""
+    random = np.random.default_rng(0)
+    scores = random.random(600)
+    true = np.where(random.random(600) < scores, "a", "b")
+    verdict = check(true, np.where(scores >= 0.5, "a", "b"), scores, positive="a")
+
+    assert verdict.scored["roc_auc"].value == pytest.approx(roc_auc_score(true == "a", scores))
+    assert verdict.scored["pr_auc"].value == pytest.approx(average_precision_score(true == "a", scores))
+    assert all(e.low <= e.value <= e.high for e in verdict.scored.values())  # type: ignore[operator]
+    assert next(finding for finding in verdict.checks if finding.code == "FRL106").outcome == "passed"
+    assert check(true, true, positive="a").scored == {}
+
+
+def test_scores_of_several_classes_are_measured() -> None:
+    """A column per class, in the order of the sorted labels."""
+    random = np.random.default_rng(1)
+    scores = random.dirichlet([1, 1, 1], size=300)
+    true = np.array(["c", "a", "b"])[random.integers(0, 3, 300)]
+    verdict = check(true, np.array(["a", "b", "c"])[scores.argmax(axis=1)], scores)
+
+    theirs = np.mean([roc_auc_score(true == label, scores[:, n]) for n, label in enumerate("abc")])
+    assert verdict.scored["roc_auc"].value == pytest.approx(theirs)
+    assert next(finding for finding in verdict.checks if finding.code == "FRL107").outcome == "not applicable"
+
+
+def test_scores_that_are_far_too_sure_are_noted() -> None:
+    """The same ranking pushed to the ends is no probability any more, and the verdict's floors do not change."""
+    random = np.random.default_rng(2)
+    scores = random.random(1_000)
+    true = np.where(random.random(1_000) < scores, "a", "b")
+    predicted = np.where(scores >= 0.5, "a", "b")
+    honest, pushed = (check(true, predicted, s, positive="a") for s in (scores, np.where(scores < 0.5, 0.01, 0.99)))
+    finding = next(finding for finding in pushed.findings if finding.code == "FRL106")
+
+    assert "temperature" in finding.next and "points apart on average" in finding.sentence
+    assert "FRL106" not in {found.code for found in honest.findings}
+    assert honest.floors == pushed.floors
 
 
 @pytest.mark.parametrize(
@@ -108,12 +149,72 @@ def test_scores_that_propose_nothing_better_change_no_advice() -> None:
         ((["a", "b"], ["a", "b"], [0.1]), {"positive": "a"}, "y_score has 1 entries"),
         ((["a", "b"], ["a", "b"], [[0.1, 0.9]] * 2), {"positive": "a"}, "shape (2, 2)"),
         ((["a", "b"], ["a", "b"], ["high", "low"]), {"positive": "a"}, "no number"),
-        ((["a", "b", "c"], ["a", "b", "c"], [0.1, 0.2, 0.3]), {}, "two classes only"),
+        ((["a", "b", "c"], ["a", "b", "c"], [0.1, 0.2, 0.3]), {}, "shape (3,), and there are 3 classes (a, b, c)"),
+        ((["a", "b", "c"], ["a", "b", "c"], [[0.5, 0.5]] * 3), {}, "shape (3, 2)"),
+        ((["a", "b", "c"], ["a", "b", "c"], [[0.5, 0.5, 0.5]] * 3), {}, "row 1 add up to 1.5"),
+        ((["a", "b", "c"], ["a", "b", "c"], [[0, 0, 1], [0, 2, -1], [0, 0, 1]]), {}, "Score 2 is 2"),
+        ((["a", "b", "c"], ["a", "b", "c"], [[0, 0, 1]] * 2), {}, "y_score has 2 entries"),
     ],
 )
 def test_bad_labels_and_scores_are_a_sentence(
     arguments: tuple[object, ...], options: dict[str, object], said: str
 ) -> None:
+    """What was found and where, and what to do."""
+    with pytest.raises(DataError) as refused:
+        check(*arguments, **options)  # type: ignore[arg-type]
+
+    assert said in str(refused.value)
+
+
+def sets(found: int, missed: int, kind: type = set) -> tuple[list[object], list[object]]:
+    """Messages with two topics or none; of some the second topic is missed."""
+    true = [["bill", "late"]] * (found + missed) + [[]] * 50
+    predicted = [["bill", "late"]] * found + [["bill"]] * missed + [[]] * 50
+    return list(map(kind, true)), list(map(kind, predicted))
+
+
+@pytest.mark.parametrize("kind", [set, frozenset, list, tuple])
+def test_sets_of_labels_are_judged_by_the_mean_over_labels(kind: type) -> None:
+    """Recall is the mean over the labels, accuracy the share of exact sets, the counts those of all decisions."""
+    verdict = check(*sets(90, 10, kind))
+
+    assert (verdict.average, verdict.verdict) == ("multilabel", "READY")
+    assert verdict.confusion == {"tp": 190, "fn": 10, "fp": 0, "tn": 100}
+    assert verdict.metrics["recall"].value == pytest.approx(0.95)
+    assert verdict.metrics["accuracy"].value == pytest.approx(140 / 150)
+    assert [(each.label, each.recall.value) for each in verdict.per_class] == [("bill", 1.0), ("late", 0.9)]
+    assert "mean over the labels" in verdict.floors[0].sentence
+
+
+def test_floor_of_sets_reads_the_bound_over_examples() -> None:
+    """60 of 80 second topics found: the mean of .875 does not show .85, and more examples would."""
+    verdict = check(*sets(60, 20), floors=["recall>=0.85"])
+    floor = verdict.floors[0]
+
+    assert (verdict.verdict, floor.met) == ("INCONCLUSIVE", "cannot tell")
+    assert floor.bound is not None and floor.bound < 0.85 < verdict.metrics["recall"].value  # type: ignore[operator]
+    assert "more examples" in floor.more_needed
+    assert next(finding for finding in verdict.checks if finding.code == "FRL101").outcome == "not applicable"
+
+
+def test_rare_label_of_sets_is_noted_by_name() -> None:
+    """29 messages with a topic are too few to judge that topic, however many have another."""
+    verdict = check([{"bill"}] * 100 + [{"late"}] * 29, [{"bill"}] * 100 + [{"late"}] * 29)
+
+    assert "29 examples of 'late'" in next(f for f in verdict.findings if f.code == "FRL102").sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "said"),
+    [
+        (([{"a"}, "b"], [{"a"}, {"b"}]), {}, "Entry 2 of y_true is 'b'"),
+        (([{"a"}], [{"a"}, {"b"}]), {}, "y_pred has 2 entries"),
+        (([set()], [set()]), {}, "No example has a label"),
+        (([{"a"}], [{"a"}], [0.5]), {}, "neither scores nor a positive label"),
+        (([{"a"}], [{"a"}]), {"positive": "a"}, "neither scores nor a positive label"),
+    ],
+)
+def test_bad_sets_are_a_sentence(arguments: tuple[object, ...], options: dict[str, object], said: str) -> None:
     """What was found and where, and what to do."""
     with pytest.raises(DataError) as refused:
         check(*arguments, **options)  # type: ignore[arg-type]

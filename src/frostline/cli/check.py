@@ -25,6 +25,10 @@ def check_command(
     score_column: Annotated[
         str | None, typer.Option(help="Column of the positive class's score in [0, 1]; with two classes only.")
     ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="Between the labels of a cell, when an example carries any number of them; such as ';'."),
+    ] = None,
     counts: Annotated[str | None, typer.Option(help="Counts instead of a file.", metavar="tp=N,fn=N,fp=N,tn=N")] = None,
     positive: Annotated[
         str | None, typer.Option(help="Label to be found. With two classes the rarer one is taken when left out.")
@@ -46,6 +50,8 @@ def check_command(
       frostline check predictions.csv --positive fraud --floor "recall>=0.8"
 
       frostline check --counts tp=85,fn=15,fp=10,tn=90
+
+      frostline check topics.csv --separator ";"
     """
     if (file is None) == (counts is None):
         raise BadInputError(
@@ -58,7 +64,11 @@ def check_command(
 
         verdict = check_counts(**parse_counts(counts), positive=positive or "positive", floors=floor or ())
     elif file is not None:
-        verdict = _check_file(file, (label_column, prediction_column, score_column), positive, floor or ())
+        columns = (label_column, prediction_column, score_column)
+        if separator is None:
+            verdict = _check_file(file, columns, positive, floor or ())
+        else:
+            verdict = _check_sets(file, columns, separator, positive, floor or ())
     _show(verdict, json)
     raise typer.Exit(verdict.exit_code)
 
@@ -96,6 +106,26 @@ def _check_file(
     true, predicted = table.filled(columns[0]), table.filled(columns[1])
     scores = None if columns[2] is None else _numbers(table, columns[2])
     return check(true, predicted, scores, positive=positive or _rarer(true, predicted), floors=floors)
+
+
+def _check_sets(
+    file: Path, columns: tuple[str, str, str | None], separator: str, positive: str | None, floors: Sequence[str]
+) -> Verdict:
+    from frostline.data.tables import read_table
+    from frostline.judge.check import check_sets
+
+    if not separator.strip() or columns[2] is not None or positive is not None:
+        raise BadInputError(
+            "--separator parts the labels of a cell, so it cannot be empty, and neither --score-column nor --positive "
+            "goes with it: write --separator ';' alone."
+        )
+    table = read_table(file)
+    true, predicted = (
+        [[label.strip() for label in cell.split(separator) if label.strip()] for cell in table.column(name)]
+        for name in columns[:2]
+        if name is not None
+    )
+    return check_sets(true, predicted, floors=floors)
 
 
 def _numbers(table: Table, column: str) -> list[float]:

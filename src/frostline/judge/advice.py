@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from frostline.core.records import Candidate, Result, StudyRecord
 from frostline.judge.evidence import Evidence
-from frostline.judge.wording import NAMES, estimate_text, percent
+from frostline.judge.wording import NAMES, block_range, estimate_text, listed, percent, value_text
+from frostline.measure.curve import Threshold, best_f1
 
 WORTHWHILE_F1 = 0.05
 """A moved threshold is proposed when it would gain at least this much F1."""
@@ -16,15 +17,31 @@ def adapt(evidence: Evidence) -> str:
     return f"{moved} If that is not enough, {freed[0].lower()}{freed[1:]}" if moved else freed
 
 
+def better_threshold(evidence: Evidence) -> Threshold | None:
+    """The threshold with the highest F1; None when scores are unknown, an aim was stated, or it would gain little.
+
+    In a study it is looked for on the select split, never on the test split.
+    """
+    best, current = best_f1(evidence.tuned_on.curve), evidence.tuned_on.metrics["f1"].value
+    if best is None or current is None or evidence.aimed_threshold is not None:
+        return None
+    return best if best.f1 >= current + WORTHWHILE_F1 else None
+
+
 def move_threshold(evidence: Evidence) -> str:
-    """A better threshold with what it would give; empty when scores are unknown or it would gain little."""
-    threshold, current = evidence.threshold, evidence.metric("f1").value
-    if threshold is None or current is None or threshold.f1 < current + WORTHWHILE_F1:
+    """A better threshold with what it would give; empty when there is none."""
+    best = better_threshold(evidence)
+    if best is None:
         return ""
+    how = (
+        "fix it on other examples than those that judge it"
+        if evidence.study is None
+        else "a search with --aim f1 fixes it there, before the test split is opened"
+    )
     return (
         f"Move the threshold before unfreezing anything: answering {evidence.asked_class} from a score of "
-        f"{threshold.at:.3g} on gives recall {percent(threshold.recall)} and precision {percent(threshold.precision)} "
-        "on these examples; fix it on other examples than those that judge it."
+        f"{best.at:.3g} on gives recall {percent(best.recall)} and precision {percent(best.precision)} "
+        f"{evidence.tuned_where}; {how}."
     )
 
 
@@ -39,7 +56,7 @@ def unfreeze(evidence: Evidence) -> str:
     chosen = study.candidate(study.choice.candidate)
     if not chosen.frozen:
         return f"Nothing is frozen in {chosen.id}: retrain longer or with more examples of {_rarest(evidence)}."
-    better = _better_shallower(study, chosen)
+    better = better_shallower(study, chosen)
     if better is not None:
         return _quote(study, chosen, better)
     return (
@@ -49,16 +66,27 @@ def unfreeze(evidence: Evidence) -> str:
 
 
 def _quote(study: StudyRecord, chosen: Candidate, better: Result) -> str:
-    candidate = study.candidate(better.name)
-    freed = [name for name in chosen.frozen if name not in candidate.frozen]
-    metrics = better.measures.metrics
+    """What the plan that freezes less was measured to do, beside the chosen one on the same examples."""
+    candidate, own = study.candidate(better.name), study.result(chosen.id, "select")
+    freed = block_range([name for name in chosen.frozen if name not in candidate.frozen])
+    metrics = dict.fromkeys(("recall", study.choice.metric))
     return (
-        f"Unfreeze {', '.join(map(repr, freed))}: that is candidate {better.name}, which on the select split had "
-        f"{estimate_text('recall', metrics['recall'])} and {estimate_text('f1', metrics['f1'])}."
+        f"Unfreeze {freed}: that is candidate {better.name}, which on the select split "
+        f"{listed(_raised(metric, own, better) for metric in metrics)}."
     )
 
 
-def _better_shallower(study: StudyRecord, chosen: Candidate) -> Result | None:
+def _raised(metric: str, own: Result | None, better: Result) -> str:
+    after = better.measures.metrics[metric]
+    before = None if own is None else own.measures.metrics[metric].value
+    if after.value is None or before is None:
+        return f"had {estimate_text(metric, after)}"
+    verb = "raised" if after.value > before else "left" if after.value == before else "lowered"
+    interval = estimate_text(metric, after).removeprefix(f"{NAMES[metric]} ")
+    return f"{verb} {NAMES[metric]} from {value_text(metric, before)} to {interval}"
+
+
+def better_shallower(study: StudyRecord, chosen: Candidate) -> Result | None:
     """The best candidate on the select split that freezes less, when it beats the chosen one there."""
     metric, own = study.choice.metric, study.result(chosen.id, "select")
     floor = -1.0 if own is None else _value(own, metric)
@@ -74,13 +102,13 @@ def _value(result: Result, metric: str) -> float:
 
 def _rarest(evidence: Evidence) -> str:
     supports = evidence.supports
-    return repr(evidence.task.positive or min(supports, key=lambda label: supports[label]))
+    return repr(evidence.asked_label or min(supports, key=lambda label: supports[label]))
 
 
 def floor_text(metric: str, evidence: Evidence) -> str:
     """A metric with the class it is of, as it stands in a sentence."""
-    if metric in ("accuracy", "balanced_accuracy", "mcc"):
+    if metric in ("accuracy", "balanced_accuracy", "mcc", "old_accuracy_drop"):
         return NAMES[metric]
-    if evidence.task.positive is None:
-        return f"{NAMES[metric]} (mean over the classes)"
+    if evidence.asked_label is None:
+        return f"{NAMES[metric]} (mean over the {'classes' if evidence.assigned is None else 'labels'})"
     return f"{NAMES[metric]} of {evidence.asked_class}"

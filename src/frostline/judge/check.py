@@ -6,7 +6,7 @@ Knows labels and counts only, so it answers at once and never imports torch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +16,22 @@ from frostline.core.predictions import Predictions
 from frostline.core.records import Confusion, Floor, Task, Verdict
 from frostline.judge.evidence import Evidence
 from frostline.judge.floors import parse_floor
+from frostline.judge.sets import SETS, assigned_of
 from frostline.judge.verdict import judge
 from frostline.measure.measures import measure, measure_confusion
-from frostline.measure.threshold import best_threshold
+from frostline.measure.multilabel import ASSIGNED, NOT_ASSIGNED, measure_assigned
+
+_SUM_TOLERANCE = 0.01
+"""Probabilities from a file are rounded."""
 
 SPLIT = "given"
 """What the judged examples are called: nobody said which split they are."""
 
 
 def check(
-    y_true: Iterable[Hashable],
-    y_pred: Iterable[Hashable],
-    y_score: Iterable[float] | None = None,
+    y_true: Iterable[Hashable] | Iterable[Collection[Hashable]],
+    y_pred: Iterable[Hashable] | Iterable[Collection[Hashable]],
+    y_score: Iterable[float] | Iterable[Sequence[float]] | None = None,
     *,
     positive: Hashable | None = None,
     floors: Sequence[str | Floor] = (),
@@ -35,10 +39,12 @@ def check(
     """Judge predictions.
 
     Args:
-        y_true: True labels; compared as text, so 1 and "1" are the same label.
+        y_true: True labels; compared as text, so 1 and "1" are the same label. Sets, lists or tuples of labels where
+            an example carries any number of them.
         y_pred: Predicted labels, in the same order.
-        y_score: Score of the positive class in [0, 1], in the same order. With two classes only: it
-            tells whether moving the threshold would do more than unfreezing.
+        y_score: With two classes the probability of the positive one, in the same order; with several the
+            probabilities of all, shape (N, C), columns in the order of the sorted labels. They are measured too, and
+            with two classes they tell whether moving the threshold would do more than unfreezing.
         positive: The label to be found; needed with two classes, left out with more.
         floors: Demands such as "recall>=0.8"; empty for the defaults.
 
@@ -53,21 +59,44 @@ def check(
     >>> verdict.verdict, verdict.confusion
     ('READY', {'tp': 99, 'fn': 1, 'fp': 0, 'tn': 100})
     """
-    true, predicted = list(map(str, y_true)), list(map(str, y_pred))
-    _require_same_length("y_pred", len(predicted), len(true))
+    given_true, given_predicted = list(y_true), list(y_pred)
+    _require_same_length("y_pred", len(given_predicted), len(given_true))
+    if any(isinstance(given, SETS) for given in (*given_true, *given_predicted)):
+        if y_score is not None or positive is not None:
+            raise DataError("With sets of labels neither scores nor a positive label are read. Leave them out.")
+        return check_sets(given_true, given_predicted, floors=floors)
+    true, predicted = list(map(str, given_true)), list(map(str, given_predicted))
     task = task_of(true, predicted, None if positive is None else str(positive))
     number = {label: position for position, label in enumerate(task.labels)}
     predictions = Predictions(
         task=task,
         true_N=np.array([number[label] for label in true], dtype=np.int64),
         predicted_N=np.array([number[label] for label in predicted], dtype=np.int64),
+        probabilities_NC=None if y_score is None else _probabilities(y_score, task, len(true)),
     )
-    found = None
-    if y_score is not None:
-        if task.positive_index is None:
-            raise DataError(f"Scores are read with two classes only, and there are {len(task.labels)}. Leave them out.")
-        found = best_threshold(predictions.true_N == task.positive_index, _scores(y_score, len(true)))
-    evidence = Evidence(task=task, measures=measure(predictions, SPLIT), threshold=found)
+    evidence = Evidence(task=task, measures=measure(predictions, SPLIT, scored=True))
+    return judge(evidence, read_floors(floors))
+
+
+def check_sets(y_true: Iterable[object], y_pred: Iterable[object], *, floors: Sequence[str | Floor] = ()) -> Verdict:
+    """Judge predictions of any number of labels for each example.
+
+    Args:
+        y_true: The true labels of each example, as a set, list or tuple; compared as text.
+        y_pred: The predicted ones, in the same order.
+        floors: Demands such as "recall>=0.8", of the mean over the labels; empty for the defaults.
+
+    Raises:
+        DataError: An entry is no set of labels, or there are no labels at all.
+        FloorError: A floor cannot be read.
+
+    >>> verdict = check_sets([{"a"}, {"a", "b"}, set()] * 60, [{"a"}, {"a", "b"}, set()] * 60)
+    >>> verdict.verdict, verdict.metrics["accuracy"].value
+    ('READY', 1.0)
+    """
+    assigned = assigned_of(list(y_true), list(y_pred))
+    task = Task(labels=(ASSIGNED, NOT_ASSIGNED), positive=ASSIGNED)
+    evidence = Evidence(task=task, measures=measure_assigned(assigned, SPLIT), assigned=assigned)
     return judge(evidence, read_floors(floors))
 
 
@@ -169,25 +198,50 @@ def _too_many(positive: str, labels: Sequence[str], occurring: Sequence[str], pr
     )
 
 
-def _scores(given: Iterable[float], examples: int) -> NDArray[np.float64]:
+def _probabilities(given: Iterable[object], task: Task, examples: int) -> NDArray[np.float64]:
+    """Of every class, shape (N, C), from one score each or from a score per class.
+
+    Raises:
+        DataError: They are no probabilities, or there are not as many as there should be.
+    """
     try:
-        scores_N = np.asarray(list(given), dtype=np.float64)
+        scores = np.asarray(given if isinstance(given, np.ndarray) else list(given), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"y_score holds something that is no number ({error}). Give one score in [0, 1] each."
         ) from error
-    if scores_N.ndim != 1:
+    positive = task.positive_index
+    if positive is None and (scores.ndim != 2 or scores.shape[1] != len(task.labels)):
         raise DataError(
-            f"y_score has the shape {scores_N.shape}. Give one score each: the probability of the positive class."
+            f"y_score has the shape {scores.shape}, and there are {len(task.labels)} classes "
+            f"({', '.join(task.labels)}). Give a probability of each class in this order, shape "
+            f"({examples}, {len(task.labels)}), or leave the scores out."
         )
-    _require_same_length("y_score", len(scores_N), examples)
-    outside = np.flatnonzero(~((scores_N >= 0) & (scores_N <= 1)))
+    if positive is not None and scores.ndim != 1:
+        raise DataError(
+            f"y_score has the shape {scores.shape}. Give one score each: the probability of the positive class."
+        )
+    _require_same_length("y_score", len(scores), examples)
+    outside = np.argwhere(~((scores >= 0) & (scores <= 1)))
     if len(outside):
         raise DataError(
-            f"Score {outside[0] + 1} is {scores_N[outside[0]]:g}, outside [0, 1]. Give probabilities of the positive "
-            "class, not logits."
+            f"Score {outside[0][0] + 1} is {scores[tuple(outside[0])]:g}, outside [0, 1]. Give probabilities"
+            f"{'' if positive is None else ' of the positive class'}, not logits."
         )
-    return scores_N
+    if positive is None:
+        return _summing_to_one(scores)
+    return np.stack([scores if number == positive else 1 - scores for number in range(2)], axis=1)
+
+
+def _summing_to_one(scores_NC: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums_N1 = scores_NC.sum(axis=1, keepdims=True)
+    wrong = np.flatnonzero(np.abs(sums_N1[:, 0] - 1) > _SUM_TOLERANCE)
+    if len(wrong):
+        raise DataError(
+            f"The scores of row {wrong[0] + 1} add up to {sums_N1[wrong[0], 0]:.4g}. Give probabilities that add up to "
+            "1 over the classes."
+        )
+    return np.asarray(scores_NC / sums_N1, dtype=np.float64)
 
 
 def _require_same_length(name: str, found: int, wanted: int) -> None:

@@ -1,15 +1,27 @@
 """All that a check may look at, and the few questions that many checks ask of it.
 
-Evidence is either a whole study or nothing but predictions. What is missing makes a check not
+Evidence is a whole study, or nothing but predictions, or nothing but data. What is missing makes a check not
 applicable, never silently passed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from frostline.core.records import Candidate, Comparison, Epoch, Estimate, Measures, Run, StudyRecord, Task
-from frostline.measure.threshold import Threshold
+from frostline.core.records import (
+    Candidate,
+    Comparison,
+    Confusion,
+    DataSummary,
+    Estimate,
+    Measures,
+    Run,
+    StudyRecord,
+    Task,
+    ThresholdChoice,
+)
+from frostline.measure.multilabel import Assigned
 
 FEW = 30
 """Below this many examples of a class its recall cannot be judged (after deepchecks issue 2558)."""
@@ -28,25 +40,59 @@ class Evidence:
 
     task: Task
     measures: Measures
-    """Of the split that judges: test in a study, the given predictions otherwise."""
+    """Of the split that judges: test in a study, else the given predictions; of nothing where data are all there is."""
     study: StudyRecord | None = None
-    threshold: Threshold | None = None
-    """Best threshold on the judged examples; known only when scores were given."""
+    given: DataSummary | None = None
+    """The data, where they are all there is."""
+    assigned: Assigned | None = None
+    """The answers themselves where an example carries any number of labels: its decisions depend on each other."""
+
+    @classmethod
+    def of_data(cls, data: DataSummary) -> Evidence:
+        """Data that no model has seen yet: only the checks on data can be asked."""
+        none = Confusion(labels=data.task.labels, counts=((0,) * len(data.task.labels),) * len(data.task.labels))
+        average: Literal["binary", "macro"] = "macro" if data.task.positive is None else "binary"
+        measures = Measures(split="test", examples=0, average=average, confusion=none, metrics={})
+        return cls(task=data.task, measures=measures, given=data)
+
+    def data(self) -> DataSummary:
+        """The data, of a study or alone.
+
+        Raises:
+            NotApplicable: There are only predictions.
+        """
+        return self.needs_study().data if self.given is None else self.given
+
+    @property
+    def asked_label(self) -> str | None:
+        """Whose recall is meant; None for the mean over classes or labels."""
+        return self.task.positive if self.assigned is None else None
 
     @property
     def asked_class(self) -> str:
-        """Whose recall is meant, in words."""
-        return "all classes" if self.task.positive is None else repr(self.task.positive)
+        """The same in words."""
+        mean = "all classes" if self.assigned is None else "all labels"
+        return mean if self.asked_label is None else repr(self.asked_label)
 
     @property
     def supports(self) -> dict[str, int]:
-        """Examples by true label."""
+        """Examples by true label, where it is judged."""
+        if self.given is not None:
+            return dict(self.given.split("test").per_class)
+        if self.assigned is not None:
+            return {measured.label: measured.support for measured in self.measures.per_class}
         confusion = self.measures.confusion
         return {label: sum(row) for label, row in zip(confusion.labels, confusion.counts, strict=True)}
 
     @property
     def majority(self) -> tuple[str, float]:
-        """The most frequent label with its share, which is the accuracy of always answering it."""
+        """The most frequent label with its share, which is the accuracy of always answering it.
+
+        Raises:
+            NotApplicable: An example carries any number of labels.
+        """
+        if self.assigned is not None:
+            raise NotApplicable("an example carries any number of labels, so there is no majority class")
         label = max(self.supports, key=lambda name: self.supports[name])
         return label, self.supports[label] / self.measures.examples
 
@@ -63,6 +109,22 @@ class Evidence:
         if estimate.value is None:
             raise NotApplicable(f"{name} is undefined, {estimate.undefined}")
         return estimate.value
+
+    @property
+    def tuned_on(self) -> Measures:
+        """Where a threshold may be looked for: the select split of a study, the given predictions otherwise."""
+        result = None if self.study is None else self.study.result(self.study.choice.candidate, "select")
+        return self.measures if result is None else result.measures
+
+    @property
+    def tuned_where(self) -> str:
+        """The same in words."""
+        return "on the select split" if self.tuned_on is not self.measures else "on these examples"
+
+    @property
+    def aimed_threshold(self) -> ThresholdChoice | None:
+        """The threshold of the chosen candidate, when it was put for an aim."""
+        return None if self.study is None else self.study.thresholds.get(self.study.choice.candidate)
 
     def needs_study(self) -> StudyRecord:
         """The study.
@@ -105,6 +167,16 @@ class Evidence:
             raise NotApplicable(f"{self.chosen().id} was not measured on the select split")
         return result.measures.metrics[metric]
 
+    def over_seeds(self, candidate: str) -> dict[int, float]:
+        """The metric that the choice was made by, on the select split, by seed: the study's own training first."""
+        study = self.needs_study()
+        metric, own = study.choice.metric, study.result(candidate, "select")
+        trained = [(c.seed, c.select) for c in study.confirmations if c.candidate == candidate]
+        if own is not None and study.was_trained(candidate):
+            trained.insert(0, (study.run_of(candidate).seed, own.measures))
+        values = {seed: measures.metrics[metric].value for seed, measures in trained}
+        return {seed: value for seed, value in values.items() if value is not None}
+
     def against_reference(self) -> Comparison:
         """The chosen candidate against full fine-tuning, on the test split.
 
@@ -120,8 +192,3 @@ class Evidence:
         if comparison is None:
             raise NotApplicable(f"{chosen} was not compared with {study.reference} on the test split")
         return comparison
-
-
-def losses(run: Run) -> list[tuple[Epoch, float]]:
-    """Epochs with their validation loss, those left out where it was not finite."""
-    return [(epoch, epoch.stop_loss) for epoch in run.epochs if epoch.stop_loss is not None]

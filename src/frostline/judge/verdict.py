@@ -6,26 +6,29 @@ INCONCLUSIVE: neither, but too little is known. READY: every floor is met and no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from frostline.core.errors import StudyError
 from frostline.core.records import EXIT_CODES, Confusion, Finding, Floor, FloorResult, StudyRecord, Verdict, VerdictName
 from frostline.judge.advice import adapt, floor_text
 from frostline.judge.evidence import Evidence
-from frostline.judge.floors import default_floors
-from frostline.judge.gate import hold_against
+from frostline.judge.floors import OLD_DROP, default_floors
+from frostline.judge.gate import LEVEL, hold_against
+from frostline.judge.ignored import with_ignored
+from frostline.judge.onward import next_command, would_change
 from frostline.judge.registry import CHECKS
 from frostline.judge.wording import estimate_text, listed, value_text
 
 Counts = dict[str, int] | dict[str, tuple[str, ...] | tuple[tuple[int, ...], ...]]
 
 
-def judge_study(study: StudyRecord, floors: Sequence[Floor] = ()) -> Verdict:
+def judge_study(study: StudyRecord, floors: Sequence[Floor] = (), ignored: Mapping[str, str] | None = None) -> Verdict:
     """Judge the chosen candidate of a study by its test split.
 
     Args:
         study: All evidence.
         floors: What is demanded; empty for the defaults.
+        ignored: Codes of checks whose findings the user ignores, with the reason.
 
     Raises:
         StudyError: The chosen candidate was not measured on the test split.
@@ -36,21 +39,23 @@ def judge_study(study: StudyRecord, floors: Sequence[Floor] = ()) -> Verdict:
             f"The study {study.name!r} holds no test result of its chosen candidate {study.choice.candidate!r}. "
             "Run the search again with --resume to finish it."
         )
-    return judge(Evidence(task=study.data.task, measures=result.measures, study=study), floors)
+    return judge(Evidence(task=study.data.task, measures=result.measures, study=study), floors, ignored)
 
 
-def judge(evidence: Evidence, floors: Sequence[Floor] = ()) -> Verdict:
+def judge(evidence: Evidence, floors: Sequence[Floor] = (), ignored: Mapping[str, str] | None = None) -> Verdict:
     """Hold evidence against all checks and floors.
 
     Args:
         evidence: A study, or predictions alone.
         floors: What is demanded; empty for the defaults.
+        ignored: Codes of checks whose findings the user ignores, with the reason.
 
     Returns:
         The verdict with every check that was asked, whatever its outcome.
     """
-    results = hold_against(floors or default_floors(evidence.task), evidence)
-    checks = tuple(check.ask(evidence) for check in CHECKS)
+    readings = 1 if evidence.study is None else 1 + len(evidence.study.earlier_openings)
+    results = hold_against(floors or default_floors(evidence.task), evidence, LEVEL / readings)
+    checks = with_ignored([check.ask(evidence) for check in CHECKS], ignored or {})
     fired = [finding for finding in checks if finding.outcome in ("issue", "note")]
     findings = tuple(sorted(fired, key=lambda finding: (not finding.breaks_evidence, finding.outcome != "issue")))
     name = _name(results, findings)
@@ -63,11 +68,14 @@ def judge(evidence: Evidence, floors: Sequence[Floor] = ()) -> Verdict:
         average=evidence.measures.average,
         confusion=_counts(evidence.measures.confusion),
         metrics=evidence.measures.metrics,
+        scored=evidence.measures.scored,
         per_class=evidence.measures.per_class,
         floors=results,
         findings=findings,
         checks=checks,
         next=_next(name, results, findings, evidence),
+        would_change=would_change(name, results, findings, evidence),
+        command=next_command(name, findings, evidence),
     )
 
 
@@ -86,7 +94,7 @@ def _sentence(name: VerdictName, floors: Sequence[FloorResult], findings: Sequen
     if name == "INVALID":
         return f"The evidence cannot be trusted: {_names(f for f in findings if f.breaks_evidence)}."
     if name == "READY":
-        shown = listed(f"{floor_text(f.metric, evidence)} at least {_demand(f)}" for f in floors)
+        shown = listed(f"{floor_text(f.metric, evidence)} {_demand(f)}" for f in floors)
         return f"Fit for production by what was demanded: {shown}, shown with confidence."
     if name == "NOT READY":
         short = [
@@ -95,14 +103,14 @@ def _sentence(name: VerdictName, floors: Sequence[FloorResult], findings: Sequen
             if f.met == "no" and f.value is not None
         ]
         return f"Not fit for production: {listed(short or [_names(f for f in findings if f.outcome == 'issue')])}."
-    unclear = [f"{floor_text(f.metric, evidence)} at least {_demand(f)}" for f in floors if f.met == "cannot tell"]
+    unclear = [f"{floor_text(f.metric, evidence)} {_demand(f)}" for f in floors if f.met == "cannot tell"]
     if unclear:
         return f"Cannot be told yet: these examples do not show {listed(unclear)}, nor rule it out."
     return f"Cannot be told yet: {_names(f for f in findings if f.withholds_ready)}."
 
 
 def _demand(floor: FloorResult) -> str:
-    return value_text(floor.metric, floor.floor)
+    return f"{'at most' if floor.metric == OLD_DROP else 'at least'} {value_text(floor.metric, floor.floor)}"
 
 
 def _names(findings: Iterable[Finding]) -> str:
@@ -129,7 +137,10 @@ def _reasons(
 def _next(name: VerdictName, floors: Sequence[FloorResult], findings: Sequence[Finding], evidence: Evidence) -> str:
     """The advice of what decided; a floor's sentence already says how many examples are missing."""
     if name == "READY":
-        return next((finding.next for finding in findings if finding.next), "Nothing needs to change.")
+        nothing = "Nothing needs to change."
+        if evidence.study is not None and not evidence.study.confirmations:
+            return f"{nothing} Before you claim it to others, see whether other seeds say the same."
+        return next((finding.next for finding in findings if finding.next), nothing)
     deciding = [finding.next for finding in findings if finding.outcome == "issue" and finding.next]
     if deciding:
         return deciding[0]

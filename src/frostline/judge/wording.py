@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from frostline.core.records import Estimate
 
@@ -13,7 +13,14 @@ NAMES = {
     "f1": "F1",
     "balanced_accuracy": "balanced accuracy",
     "mcc": "MCC",
+    "old_accuracy_drop": "drop of the accuracy on the old task",
+    "roc_auc": "area under the ROC curve",
+    "pr_auc": "average precision",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "log_loss": "log loss",
 }
+_NO_RATES = ("mcc", "roc_auc", "pr_auc", "brier", "log_loss")
 
 
 def percent(rate: float) -> str:
@@ -31,7 +38,7 @@ def value_text(metric: str, value: float) -> str:
     >>> value_text("recall", 0.85), value_text("mcc", 0.238)
     ('85.0 %', '0.238')
     """
-    return f"{value:.3f}" if metric == "mcc" else percent(value)
+    return f"{value:.3f}" if metric in _NO_RATES else percent(value)
 
 
 def estimate_text(metric: str, estimate: Estimate) -> str:
@@ -41,8 +48,10 @@ def estimate_text(metric: str, estimate: Estimate) -> str:
     'recall 12.0 % (7.0 % to 19.8 %)'
     """
     name = NAMES[metric]
-    if estimate.value is None or estimate.low is None or estimate.high is None:
+    if estimate.value is None:
         return f"{name} undefined ({estimate.undefined})"
+    if estimate.low is None or estimate.high is None:
+        return f"{name} {value_text(metric, estimate.value)}"
     low, high = value_text(metric, estimate.low), value_text(metric, estimate.high)
     return f"{name} {value_text(metric, estimate.value)} ({low} to {high})"
 
@@ -73,6 +82,25 @@ def listed(names: Iterable[str]) -> str:
     """
     *rest, last = names
     return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def block_range(names: Sequence[str]) -> str:
+    """Names of blocks as a phrase, neighbours that differ in their last number only taken together.
+
+    >>> block_range(["embeddings", "encoder.layer.4", "encoder.layer.5", "encoder.layer.6"])
+    'embeddings and encoder.layer.4-6'
+    """
+    runs: list[tuple[str, list[int]]] = []
+    for name in names:
+        stem, _, number = name.rpartition(".")
+        if not number.isdigit():
+            runs.append((name, []))
+        elif runs and runs[-1][0] == stem and runs[-1][1] and runs[-1][1][-1] + 1 == int(number):
+            runs[-1][1].append(int(number))
+        else:
+            runs.append((stem, [int(number)]))
+    said = (stem if not n else f"{stem}.{n[0]}" if len(n) == 1 else f"{stem}.{n[0]}-{n[-1]}" for stem, n in runs)
+    return listed(said)
 
 
 def opened(sentence: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from frostline.judge.advice import unfreeze
 from frostline.judge.evidence import NOISE_P, Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, passed
-from frostline.judge.wording import points
+from frostline.judge.wording import opened
+from frostline.measure.compare import difference_clause
 
 
 @check(code="FRL202", name="accuracy-drops", severity="issue")
@@ -15,15 +16,7 @@ def accuracy_drops(evidence: Evidence) -> Answer:
     difference = reference.differences["accuracy"]
     if difference.value is None or difference.p is None:
         raise NotApplicable("the difference in accuracy is undefined")
-    p = f"p = {difference.p:.3f}"
+    seen = opened(difference_clause(reference, "accuracy"))
     if difference.value < 0 and difference.p < NOISE_P:
-        return issue(
-            f"Accuracy of {reference.first} is {points(difference.value)} below {reference.second} on the same "
-            f"{reference.examples:,} test examples ({p}).",
-            unfreeze(evidence),
-        )
-    side = "above" if difference.value > 0 else "below"
-    return passed(
-        f"Accuracy of {reference.first} is {points(difference.value)} {side} {reference.second}: "
-        f"{'no loss' if difference.value >= 0 else 'no more than noise'} ({p})."
-    )
+        return issue(f"{seen}.", unfreeze(evidence))
+    return passed(f"{seen}.")

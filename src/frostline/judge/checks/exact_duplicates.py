@@ -14,7 +14,8 @@ TOLERATED = 0.01
 @check(code="FRL501", name="exact-duplicates-across-splits", severity="issue")
 def exact_duplicates(evidence: Evidence) -> Answer:
     """Does an example stand in two splits?"""
-    overlaps = [overlap for overlap in evidence.needs_study().data.audit.overlaps if overlap.examples]
+    audit = evidence.data().audit
+    overlaps = [overlap for overlap in audit.overlaps if overlap.examples and overlap.kind == "exact"]
     if not overlaps:
         return passed("No example stands in two splits.")
     sentence = f"{'; '.join(map(_said, overlaps))}.{_without(evidence)}"
@@ -34,7 +35,9 @@ def _said(overlap: Overlap) -> str:
 
 
 def _without(evidence: Evidence) -> str:
-    study = evidence.needs_study()
+    study = evidence.study
+    if study is None:
+        return ""
     clean = next((r for r in study.test_without_overlap if r.name == study.choice.candidate), None)
     if clean is None:
         return ""

@@ -6,8 +6,9 @@ from math import log
 
 from frostline.core.records import SplitSummary
 from frostline.judge.advice import unfreeze
-from frostline.judge.evidence import Evidence, NotApplicable, losses
+from frostline.judge.evidence import Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, note, passed
+from frostline.measure.curves import losses
 
 OF_ENTROPY = 0.95
 """A best loss above this part of the entropy of the class shares says hardly more than the shares do."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from frostline.core.records import Comparison, Difference
 from frostline.judge.evidence import NOISE_P, Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, note, passed
-from frostline.judge.wording import NAMES, points
+from frostline.judge.wording import opened
+from frostline.measure.compare import difference_clause
 
 MAJORITY = "majority"
 
@@ -24,19 +25,16 @@ def no_better_than_simple_baseline(evidence: Evidence) -> Answer:
     known = [pair for pair in found if pair[1].value is not None]
     if not known:
         raise NotApplicable("no simple baseline was compared on the test split")
-    return _answer(*min(known, key=lambda pair: pair[1].value or 0.0), NAMES[metric])
+    return _answer(*min(known, key=lambda pair: pair[1].value or 0.0), metric)
 
 
 def _answer(comparison: Comparison, difference: Difference, metric: str) -> Answer:
-    value = difference.value or 0.0
-    side = "above" if value > 0 else "below"
-    seen = f"{metric} of {comparison.first} is {points(value)} {side} {comparison.second} on the same test examples"
+    seen = difference_clause(comparison, metric)
     if difference.p is not None and difference.p < NOISE_P:
-        seen = f"{seen} (p = {difference.p:.3f})"
-        if value > 0:
-            return passed(f"{seen}.")
+        if (difference.value or 0.0) > 0:
+            return passed(f"{opened(seen)}.")
         return issue(f"Worse than a simple model: {seen}.", f"Use {comparison.second}; it is cheaper and better.")
     return note(
-        f"Hardly worth it: {seen}, which is no more than noise.",
+        f"Hardly worth it: {seen}.",
         f"Use {comparison.second} unless something else speaks for the larger model, or judge on more examples.",
     )

@@ -10,7 +10,7 @@ from frostline.judge.wording import counted, listed
 @check(code="FRL102", name="too-few-positives", severity="note")
 def too_few_positives(evidence: Evidence) -> Answer:
     """Are there enough examples of the class whose recall is judged?"""
-    positive = evidence.task.positive
+    positive = evidence.asked_label
     asked = evidence.supports if positive is None else {positive: evidence.supports[positive]}
     few = {label: count for label, count in asked.items() if count < FEW}
     if not few:

@@ -13,6 +13,8 @@ LITTLE_TRAINABLE = 0.50
 """Share of trainable parameters below which freezing can be the reason."""
 GAIN = (0.01, 0.03)
 """Gain over the majority class that counts: points, or a part of the majority's accuracy."""
+OF_THE_REST = 0.5
+"""Part of what is left to gain that counts too: above a majority of 98 % not even a perfect model gains 3 %."""
 WELL_BELOW = 0.03
 """Gap to a shallower plan that counts, when it is more than noise."""
 
@@ -40,7 +42,7 @@ def too_much_frozen(evidence: Evidence) -> Answer:
 def _no_gain(evidence: Evidence, selected: float) -> str:
     counts = evidence.needs_study().data.split("select").per_class.values()
     prior = max(counts) / sum(counts)
-    if selected - prior >= max(GAIN[0], GAIN[1] * prior):
+    if selected - prior >= min(max(GAIN[0], GAIN[1] * prior), OF_THE_REST * (1 - prior)):
         return ""
     return f"always answering the majority class has {percent(prior)}"
 

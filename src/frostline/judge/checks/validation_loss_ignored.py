@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from frostline.core.records import Epoch
-from frostline.judge.evidence import Evidence, NotApplicable, losses
+from frostline.core.records import Run
+from frostline.judge.evidence import Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, note, passed
-from frostline.judge.wording import percent
-
-EPOCHS = 3
-"""So many rises in a row are no accident."""
+from frostline.measure.curves import RISES, losses, rising_under_steady_accuracy
 
 
 @check(code="FRL303", name="validation-loss-ignored", severity="issue")
@@ -18,29 +13,24 @@ def validation_loss_ignored(evidence: Evidence) -> Answer:
     """Was accuracy watched while validation loss rose?"""
     run = evidence.chosen_run()
     known = losses(run)
-    if len(known) <= EPOCHS:
-        raise NotApplicable(f"it needs more than {EPOCHS} epochs, {run.candidate} has {len(known)} with a finite loss")
-    rise = longest_rise(known)
-    (first, low), (last, high) = rise[0], rise[-1]
-    if len(rise) <= EPOCHS or last.stop_accuracy < first.stop_accuracy:
-        return passed(f"Validation loss never rose over {EPOCHS} epochs while accuracy held.")
-    sentence = (
-        f"From epoch {first.epoch} to {last.epoch} validation loss rose from {low:.3f} to {high:.3f} while accuracy "
-        f"went from {percent(first.stop_accuracy)} to {percent(last.stop_accuracy)}: right as often, but ever more "
-        "sure of what is wrong."
-    )
-    if run.best_epoch > first.epoch:
-        return issue(sentence, f"Restore epoch {first.epoch}, where validation loss was lowest, and stop on loss.")
+    if len(known) <= RISES:
+        raise NotApplicable(f"it needs more than {RISES} epochs, {run.candidate} has {len(known)} with a finite loss")
+    rise = rising_under_steady_accuracy(run)
+    if rise is None:
+        return passed(f"Validation loss never rose over {RISES} epochs while accuracy held.")
+    if run.best_epoch > rise.first_epoch and _kept_above(run, rise.first_epoch):
+        advice = f"Restore epoch {rise.first_epoch}, where validation loss was lowest, and stop on loss."
+        return issue(rise.sentence, advice)
     return note(
-        sentence, f"Nothing is lost: epoch {run.best_epoch} was restored. Do not pick an epoch by accuracy alone."
+        rise.sentence,
+        f"Nothing is lost: epoch {run.best_epoch} was restored. Do not pick an epoch by accuracy alone.",
     )
 
 
-def longest_rise(known: Sequence[tuple[Epoch, float]]) -> list[tuple[Epoch, float]]:
-    """The longest stretch of epochs in which each loss is higher than the one before."""
-    longest: list[tuple[Epoch, float]] = []
-    current: list[tuple[Epoch, float]] = []
-    for epoch, loss in known:
-        current = [*current, (epoch, loss)] if current and loss > current[-1][1] else [(epoch, loss)]
-        longest = max(longest, current, key=len)
-    return longest
+def _kept_above(run: Run, epoch: int) -> bool:
+    """Whether the weights that were kept have a higher validation loss than those of an epoch.
+
+    They may come from after a rise and be better than before it: then the loss was not ignored.
+    """
+    kept, before = run.epochs[run.best_epoch].stop_loss, run.epochs[epoch].stop_loss
+    return kept is None or before is None or kept > before
