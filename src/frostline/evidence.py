@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite
 
 import numpy as np
@@ -12,8 +12,6 @@ from frostline.core.predictions import Predictions
 from frostline.core.records import (
     Candidate,
     CheapScore,
-    Choice,
-    Comparison,
     Confirmation,
     DialPoint,
     Forgetting,
@@ -22,8 +20,6 @@ from frostline.core.records import (
     Run,
 )
 from frostline.data.sources import Dataset
-from frostline.measure.choose import choose
-from frostline.measure.compare import compare
 from frostline.measure.forgetting import forgetting
 from frostline.measure.measures import measure
 from frostline.measure.ranks import at_random, compared, last_blocks_first
@@ -53,14 +49,24 @@ def as_predictions(
 
 
 def results(
-    race: Race, predictions: Mapping[str, Predictions], split: str, baselines: Mapping[str, str]
+    race: Race,
+    predictions: Mapping[str, Predictions],
+    split: str,
+    baselines: Mapping[str, str],
+    scored: Collection[str] = (),
 ) -> tuple[Result, ...]:
+    """What each contender did on one split.
+
+    Args:
+        baselines: What each of them is, in words.
+        scored: Contenders whose scores are measured too, which takes about a second each.
+    """
     return tuple(
         Result(
             name=name,
             kind="baseline" if name in baselines else "candidate",
             sentence=baselines.get(name) or race.plans[name].sentence,
-            measures=measure(prediction, split),
+            measures=measure(prediction, split, scored=name in scored),
         )
         for name, prediction in predictions.items()
     )
@@ -148,41 +154,6 @@ def cheap_scores(
     predicted["last blocks first"] = last_blocks_first(depths)
     predicted["at random"] = at_random(plans, race.seed)
     return compared(predicted, losses)
-
-
-def comparisons(
-    choice: Choice, test: Mapping[str, Predictions], select: Mapping[str, Predictions], seed: int
-) -> tuple[Comparison, ...]:
-    """On the test split the chosen against every other finalist; on the select split the best against the chosen."""
-    chosen = choice.candidate
-    made = [
-        compare(test[chosen], other, names=(chosen, name), split="test", seed=seed)
-        for name, other in test.items()
-        if name != chosen
-    ]
-    if choice.best != chosen:
-        names = (chosen, choice.best)
-        made.append(compare(select[chosen], select[choice.best], names=names, split="select", seed=seed))
-    return tuple(made)
-
-
-def best_setting(dial: Sequence[Dialled], seed: int) -> Dialled:
-    """The setting that keeps most of the old task, of those as good on the new one; the fine-tuned end in doubt.
-
-    As good: within one paired standard error of the best on the select split. More of the old task: above the
-    fine-tuned end by more than the noise on the same examples.
-    """
-    tuned = dial[-1]
-    errors = {point.run.candidate: (int((point.old.predicted_N != point.old.true_N).sum()),) for point in dial}
-    tied = choose({point.run.candidate: point.select for point in dial}, errors, metric="f1", seed=seed).tied
-    better = [p for p in dial if p.run.candidate in tied and p is not tuned and _keeps_more(p, tuned, seed)]
-    return min(better, key=lambda point: errors[point.run.candidate], default=tuned)
-
-
-def _keeps_more(point: Dialled, tuned: Dialled, seed: int) -> bool:
-    compared = compare(point.old, tuned.old, names=("between", "tuned"), split="old task", seed=seed, resamples=1)
-    low = compared.differences["accuracy"].low
-    return low is not None and low > 0
 
 
 def dial_points(dial: Sequence[Dialled], before: Predictions | None, seed: int) -> tuple[DialPoint, ...]:

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from frostline.choosing import choice_of, corrected, dialled, rivals_of, select_answers
 from frostline.core.environment import environment
-from frostline.core.errors import ModelError, StudyError
+from frostline.core.errors import ModelError
 from frostline.core.ledger import Ledger
-from frostline.core.predictions import Predictions
 from frostline.core.progress import Progress, Silent
-from frostline.core.records import Choice, Run, StudyRecord
+from frostline.core.records import DataSummary, Overlap, StudyRecord
 from frostline.core.records.forecast import Forecast
 from frostline.core.settings import Settings
 from frostline.core.study_folder import StudyFolder, finished_record, keep_record
@@ -28,10 +25,8 @@ from frostline.data.sources import load_data
 from frostline.data.splits import SplitShares
 from frostline.evidence import (
     as_predictions,
-    best_setting,
     candidate_record,
     cheap_scores,
-    comparisons,
     confirmations,
     dial_points,
     equally_far,
@@ -40,28 +35,29 @@ from frostline.evidence import (
     probe_records,
     results,
 )
-from frostline.judge.floors import parse_floor
-from frostline.judge.verdict import judge_study
-from frostline.measure.choose import choose, chosen_among
-from frostline.measure.measures import measure
+from frostline.finals import comparisons, finalists_of, play_finals
+from frostline.judge.asked import judge_as_asked
+from frostline.judge.check import read_floors
+from frostline.judge.ignored import parse_ignored
+from frostline.measure.threshold import parse_aim
 from frostline.models.sources import model_of
+from frostline.patterns import drift_of, find_patterns, slices_of
 from frostline.plan import propose
 from frostline.plan.blocks import blocks as find_blocks
 from frostline.report.write import write_report
 from frostline.result import StudyResult
-from frostline.train.asking import Probabilities
 from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
-from frostline.train.budgeted import Raced, prices_of, race_within, starters
+from frostline.train.budgeted import prices_of, race_within, starters
 from frostline.train.checkpoint import delete_checkpoints, save_chosen
 from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
-from frostline.train.dial import Dialled, dial_flops, turn_dial
+from frostline.train.dial import dial_flops, turn_dial
 from frostline.train.evaluate import on_device
 from frostline.train.forecast import forecast
 from frostline.train.in_step import train_in_step
 from frostline.train.inputs import make_inputs
-from frostline.train.old_task import OldTask, load_old_task
+from frostline.train.old_task import OldTask, load_old_task, original_weights
 from frostline.train.race import Race
 from frostline.train.recipe import Keeping, Recipe
 from frostline.train.start import Start
@@ -80,68 +76,70 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     if race.in_step:
         train_in_step(race, start)
     runs = race.train_all(start) if raced is None else raced.runs | race.ended_early(start)
-    baselines = fit_baselines(race.data)
 
     # Choosing: the select split, and nothing of the test split.
     select_labels = race.data.labels[race.data.rows["select"]]
-    select = as_predictions(race.data, _select_answers(race, raced, runs), select_labels)
-    choice = _choice(race, raced, select, runs)
-    rivals = _rivals(choice, select)
+    select = as_predictions(race.data, select_answers(race, raced, runs), select_labels)
+    choice = choice_of(race, raced, select, runs)
+    rivals = rivals_of(choice, select)
     dial = turn_dial(race, runs[choice.candidate], old) if old else ()
-    choice = _corrected(_dialled(choice, dial, select, runs, settings.seed), select, len(runs) + len(dial))
+    choice = corrected(dialled(choice, dial, select, runs, settings.seed), select, len(runs) + len(dial))
     chosen = choice.candidate
-    reference = propose.FULL if propose.FULL in select and runs[propose.FULL].status == "finished" else None
     progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
 
-    # Judging: every finalist has answered before the labels are read, once.
-    finalists = [id for id in dict.fromkeys((chosen, reference)) if id]
+    # The finals: whoever is judged has answered before the labels are read, once.
+    finalists = finalists_of(chosen, rivals, runs)
     before = old.answers() if old else None
     forgotten = forgotten_by(race, runs, finalists, old, before)
+    moved, moved_flops = ({}, 0) if old else drift_of(race, runs, finalists, settings)
     confirmed = confirmations(race, start, rivals, settings.seeds)
-    answers = {id: race.answers(runs[id], "test") for id in finalists}
-    answers |= {b.name: b.probabilities(race.data.rows["test"]) for b in baselines}
-    test = as_predictions(race.data, answers, _open_test(race, tuple(answers)))
-    select |= as_predictions(
-        race.data, {b.name: b.probabilities(race.data.rows["select"]) for b in baselines}, select_labels
-    )
+    baselines = fit_baselines(race.data)
+    patterns = find_patterns(race, start)
+    finals = play_finals(race, finalists, runs, baselines, select, settings.aim)
 
     save_chosen(folder.chosen_weights, race.restore(runs[chosen]).module)
     sentences = {b.name: b.sentence for b in baselines}
     probes, losses = probe_records(race, start, select_labels), equally_far(raced, select, race.plans)
     clean = ~race.data.overlap_test
+    full = runs[finals.reference] if finals.reference and budget is None else None
     return StudyRecord(
         name=folder.path.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=f"frostline search {folder.settings} --out NEW_FOLDER",
+        command=f"frostline search {folder.settings} --out {folder.path}-again",
         settings=_plain(settings),
         model=race.model.source,
-        data=race.data.summary.model_copy(update={"notes": (*race.data.summary.notes, *notes, *_start_note(start))}),
+        data=_audited(race.data.summary, patterns.neighbours, (*notes, *_start_note(start))),
         blocks=tuple(race.blocks),
         candidates=tuple(candidate_record(race, id) for id in race.plans if id in runs),
         runs=tuple(runs.values()),
-        select=results(race, select, "select", sentences),
+        select=results(race, finals.select, "select", sentences, scored=(chosen,)),
         probes=probes,
         head_rates=start.head_rates,
-        evidence=cheap_scores(race, start, probes, losses, runs[reference] if reference and budget is None else None),
+        evidence=cheap_scores(race, start, probes, losses, full),
         race=() if raced is None else raced.standings,
         choice=choice,
-        reference=reference,
-        test=results(race, test, "test", sentences),
+        reference=finals.reference,
+        test=results(race, finals.test, "test", sentences, scored=finals.finalists),
         test_without_overlap=()
         if clean.all()
-        else results(race, {name: p.take(clean) for name, p in test.items()}, "test without overlap", sentences),
-        comparisons=comparisons(choice, test, select, settings.seed),
+        else results(race, {name: p.take(clean) for name, p in finals.test.items()}, "test without overlap", sentences),
+        comparisons=comparisons(choice, finals, margin=settings.margin, seed=settings.seed),
         forgetting=forgotten,
         dial=dial_points(dial, before, settings.seed),
+        drift=moved,
         confirmations=confirmed,
+        slices=slices_of(finals, patterns.parts, seed=settings.seed),
+        slices_from=patterns.parts.words if patterns.parts else "",
+        thresholds=dict(finals.thresholds),
         openings=tuple(ledger.openings()),
+        earlier_openings=finals.earlier,
         cost=study_cost(
             race,
             start,
             runs,
             time.perf_counter() - began + earlier_s,
             budget,
-            old_flops=old.meter.total if old else 0,
+            old_flops=old.meter.total if old else moved_flops,
             confirm_flops=sum(confirmation.flops for confirmation in confirmed),
         ),
         replay=race.activations.summary(runs) if race.activations else None,
@@ -160,6 +158,8 @@ def prepare(
         label_column=settings.label_column,
         group_column=settings.group_column,
         split_column=settings.split_column,
+        time_column=settings.time_column,
+        slice_column=settings.slice_column,
         positive=settings.positive,
         seed=settings.seed,
         shares=SplitShares(**shares),
@@ -217,7 +217,7 @@ def _old_task(settings: Settings, progress: Progress) -> OldTask | None:
     old = load_old_task(
         Path(settings.old_data),
         settings.old_model or settings.model,
-        weights=Path(settings.weights) if settings.weights and not settings.old_model else None,
+        weights=original_weights(settings),
         image_size=settings.image_size,
         seed=settings.seed,
     )
@@ -233,78 +233,18 @@ def _budget_flops(race: Race, start: Start, budget: float) -> int:
     return flops
 
 
-def _select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) -> dict[str, Probabilities]:
-    """Of every run that did not fail; a run that was given up answers as it was when it was paused."""
-    answers = {}
-    for id, run in runs.items():
-        if run.status == "finished":
-            answers[id] = race.answers(run, "select")
-        elif run.status == "paused":
-            answers[id] = race.last_answers(run)
-    if not answers or (raced is not None and not raced.finished):
-        raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
-    return answers
+def _refuse_unreadable(settings: Settings) -> None:
+    """What is read as text is read before anything is trained, so that a slip costs nothing."""
+    read_floors(settings.floors)
+    parse_ignored(settings.ignore)
+    if settings.aim is not None:
+        parse_aim(settings.aim)
 
 
-def _choice(race: Race, raced: Raced | None, select: Mapping[str, Predictions], runs: Mapping[str, Run]) -> Choice:
-    """Among finished candidates. A race has finished one, and what needs no training stands beside it."""
-    serving = race.serving_flops()
-    costs = {id: (serving[id.partition("@")[0]], runs[id].ordinary_train_flops) for id in select}
-    if raced is None:
-        return choose(select, costs, metric="f1", seed=race.seed)
-    winner = raced.finished[0]
-    rivals = [*raced.finished, *(id for id, plan in race.plans.items() if plan.ends_after and id in select)]
-    choice = choose({id: select[id] for id in rivals}, costs, metric="f1", seed=race.seed)
-    if len(rivals) > 1:
-        return choice
-    why = next(standing.reason for standing in raced.standings if standing.decision == "finished")
-    return Choice(
-        candidate=winner,
-        best=winner,
-        tied=(winner, *(id for id in raced.tied if id != winner)),
-        metric="f1",
-        reason=f"It won the race on validation loss: {why}.",
-    )
-
-
-def _rivals(choice: Choice, select: Mapping[str, Predictions]) -> tuple[str, ...]:
-    """The chosen and the runner-up, as far as they are trained: who is confirmed with other seeds."""
-    losses = {id: measure(predictions, "select").loss for id, predictions in select.items()}
-    others = sorted((id for id in losses if id != choice.candidate), key=lambda id: (id not in choice.tied, losses[id]))
-    return tuple(id for id in (choice.candidate, *others) if not id.startswith("probe-"))[:2]
-
-
-def _dialled(
-    choice: Choice, dial: Sequence[Dialled], select: dict[str, Predictions], runs: dict[str, Run], seed: int
-) -> Choice:
-    """The same choice, with weights nearer to the pretrained ones where the dial has better: one more candidate."""
-    if not dial or (setting := best_setting(dial, seed)) is dial[-1]:
-        return choice
-    id = setting.run.candidate
-    runs[id], select[id] = setting.run, setting.select
-    why = (
-        f"{setting.share:.0%} of the way from the pretrained to its fine-tuned weights the new task is done as well as "
-        "can be told, and more of the old one is kept."
-    )
-    return choice.model_copy(
-        update={"candidate": id, "tied": (id, *choice.tied), "reason": f"{choice.reason} {why}"},
-    )
-
-
-def _corrected(choice: Choice, select: Mapping[str, Predictions], tried: int) -> Choice:
-    """The same choice, with an interval that knows among how many it fell."""
-    interval = chosen_among(select[choice.candidate], tried, metric=choice.metric)
-    return choice.model_copy(update={"corrected": interval})
-
-
-def _open_test(race: Race, contenders: tuple[str, ...]) -> NDArray[np.int64]:
-    """The test labels. A resumed study that had opened them for the same contenders goes on with that opening."""
-    labels, opening = race.data.sealed.open(contenders)
-    known = {(o.test_sha256, o.contenders) for o in race.ledger.openings()}
-    if (opening.test_sha256, opening.contenders) not in known:
-        race.ledger.add_opening(opening)
-    race.progress.say(f"test split opened once for {', '.join(contenders)}")
-    return labels
+def _audited(summary: DataSummary, neighbours: tuple[Overlap, ...], notes: tuple[str, ...]) -> DataSummary:
+    """What is known of the data at the end: what was guessed on the way, and neighbours in the pretrained features."""
+    audit = summary.audit.model_copy(update={"overlaps": (*summary.audit.overlaps, *neighbours)})
+    return summary.model_copy(update={"notes": (*summary.notes, *notes), "audit": audit})
 
 
 def _start_note(start: Start) -> tuple[str, ...]:
@@ -367,14 +307,14 @@ class Study:
         Raises:
             BadInputError: Something that was given cannot be used.
         """
-        floors = [parse_floor(text) for text in self.settings.floors]
+        _refuse_unreadable(self.settings)
         with self.folder.opened(self.settings, resume=self.resume) as ledger:
             record = finished_record(ledger)
             if record is None:
                 record = _run(self.settings, self.folder, ledger, progress or Silent())
                 keep_record(ledger, record)
             delete_checkpoints(self.folder.weights, [run.id for run in record.runs])
-        verdict = judge_study(record, floors)
+        verdict = judge_as_asked(record, self.settings)
         write_report(record, verdict, self.folder.path)
         return StudyResult(verdict, record, self.folder.path)
 

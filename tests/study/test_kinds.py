@@ -62,7 +62,7 @@ def test_the_report_shows_them(swept: fl.StudyResult) -> None:
 @pytest.mark.parametrize("plans", ["probes", "lora"])
 def test_what_was_chosen_comes_back_as_it_was(plans: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loaded from the study folder, the network answers on the test split what it answered when it was judged."""
-    monkeypatch.setattr("frostline.study.choose", lambda select, *_, **named: _taking(select, plans.rstrip("s")))
+    monkeypatch.setattr("frostline.choosing.choose", lambda select, *_, **named: _taking(select, plans.rstrip("s")))
     result = ask(tmp_path, plans=plans).run()
     judged = load_probabilities(StudyFolder(result.folder).scores(result.chosen.id, "test"))
 

@@ -7,28 +7,38 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.search import Floors, Json
+from frostline.cli.search import Floors, Ignored, Json, Summary
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study folder.", metavar="STUDY")]
 
 
-def judge_command(study: StudyArgument, floor: Floors = None, json: Json = False) -> None:
+def judge_command(
+    study: StudyArgument,
+    floor: Floors = None,
+    ignore: Ignored = None,
+    summary: Summary = None,
+    json: Json = False,
+) -> None:
     """Judge a finished study again, with other floors if you like. Needs no torch and no model.
 
     Example:
 
       frostline judge studies/spam --floor "recall>=0.9" --floor "precision>=0.95"
+
+      frostline judge studies/spam --summary "$GITHUB_STEP_SUMMARY"
     """
     from rich.console import Console
 
     from frostline.core.settings import read_settings
     from frostline.core.study_folder import StudyFolder, read_record
-    from frostline.judge.floors import parse_floor
-    from frostline.judge.verdict import judge_study
+    from frostline.judge.asked import judge_as_asked
 
     record = read_record(study)
-    asked = floor or read_settings(StudyFolder(study).settings).floors
-    verdict = judge_study(record, [parse_floor(text) for text in asked])
+    verdict = judge_as_asked(record, read_settings(StudyFolder(study).settings), floor or (), ignore or ())
+    if summary is not None:
+        from frostline.report.markdown import append_summary
+
+        append_summary(summary, record, verdict)
     if json:
         typer.echo(verdict.model_dump_json(indent=2))
     else:
@@ -39,7 +49,7 @@ def judge_command(study: StudyArgument, floor: Floors = None, json: Json = False
 
 
 def report_command(study: StudyArgument) -> None:
-    """Write report.html and report.json of a finished study again. Needs no torch and no model.
+    """Write report.html, report.json, card.md and junit.xml of a finished study again. Needs no torch and no model.
 
     Example:
 
@@ -47,13 +57,11 @@ def report_command(study: StudyArgument) -> None:
     """
     from frostline.core.settings import read_settings
     from frostline.core.study_folder import StudyFolder, read_record
-    from frostline.judge.floors import parse_floor
-    from frostline.judge.verdict import judge_study
+    from frostline.judge.asked import judge_as_asked
     from frostline.report.write import write_report
 
     record = read_record(study)
-    floors = read_settings(StudyFolder(study).settings).floors
-    write_report(record, judge_study(record, [parse_floor(text) for text in floors]), study)
+    write_report(record, judge_as_asked(record, read_settings(StudyFolder(study).settings)), study)
     typer.echo(f"Report: {study / 'report.html'}")
 
 

@@ -15,6 +15,18 @@ Floors = Annotated[
     list[str] | None,
     typer.Option("--floor", help="Demand, such as recall>=0.8. May be given several times.", metavar="METRIC>=NUMBER"),
 ]
+Ignored = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        help="Check whose finding shall not decide, with the reason. Several times.",
+        metavar="FRLnnn=REASON",
+    ),
+]
+Summary = Annotated[
+    Path | None,
+    typer.Option("--summary", help="Append the verdict as Markdown to this file, for the page of a CI job."),
+]
 Out = Annotated[Path | None, typer.Option(help="Study folder; must not hold another study.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Delete the stored activations when the study is done.")]
 DryRun = Annotated[
@@ -40,6 +52,21 @@ def search_command(
     weights: Annotated[str | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,
     positive: Annotated[str | None, typer.Option(help="Label whose recall and precision are judged.")] = None,
     floor: Floors = None,
+    ignore: Ignored = None,
+    aim: Annotated[
+        str | None,
+        typer.Option(
+            help="Choose the threshold on the select split: f1, recall@precision>=0.9, precision@recall>=0.8. "
+            "[default: none, the more probable class is answered]"
+        ),
+    ] = None,
+    cost: Annotated[
+        str | None, typer.Option(help="Choose it for the lowest cost of mistakes.", metavar="fn=NUMBER,fp=NUMBER")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="What may be lost against full fine-tuning as if it were nothing. [default: 0.02]"),
+    ] = None,
     plans: Annotated[
         str | None,
         typer.Option(help='depths, surgical, norms, biases, probes, lora, "embeddings,layer[:3]"; several with ";".'),
@@ -48,6 +75,12 @@ def search_command(
     label_column: Annotated[str | None, typer.Option(help="Column of the labels; guessed when left out.")] = None,
     group_column: Annotated[str | None, typer.Option(help="Rows of one group never straddle two splits.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column that says train, validation or test.")] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="Splits that are carved follow it: train earliest, test latest.")
+    ] = None,
+    slice_column: Annotated[
+        str | None, typer.Option(help="Metrics for each of its values; those unseen in training are marked.")
+    ] = None,
     image_size: Annotated[int | None, typer.Option(help="Edge in pixels to which images are brought.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs a candidate trains. [default: 5]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step. [default: 32]")] = None,
@@ -108,6 +141,7 @@ def search_command(
     resume: Resume = False,
     clean: Clean = False,
     dry_run: DryRun = False,
+    summary: Summary = None,
     json: Json = False,
 ) -> None:
     """Try freeze plans on your data, choose one, train it and judge it on a sealed test split.
@@ -135,11 +169,16 @@ def search_command(
         "weights": weights,
         "positive": positive,
         "floors": floor or None,
+        "ignore": ignore or None,
+        "aim": _aim(aim, cost),
+        "margin": margin,
         "plans": plans,
         "text_column": text_column,
         "label_column": label_column,
         "group_column": group_column,
         "split_column": split_column,
+        "time_column": time_column,
+        "slice_column": slice_column,
         "image_size": image_size,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -165,21 +204,35 @@ def search_command(
     if dry_run:
         _forecast(asked_for, json)
     else:
-        _run(asked_for, json, clean=clean)
+        _run(asked_for, json, clean=clean, summary=summary)
+
+
+def _aim(aim: str | None, cost: str | None) -> str | None:
+    """One aim of the two ways to state it."""
+    from frostline.core.errors import AimError
+
+    if aim is not None and cost is not None:
+        raise AimError(f"--aim {aim} and --cost {cost} both say what the threshold is for. Give one of them.")
+    return aim if cost is None else f"cost:{cost}"
 
 
 def demo_command(
-    name: Annotated[str, typer.Argument(help="Which demonstration: spam.")] = "spam",
+    name: Annotated[str, typer.Argument(help="Which demonstration: spam or signs.")] = "spam",
     out: Out = None,
     resume: Resume = False,
     json: Json = False,
     export: Annotated[Path | None, typer.Option(help="Only write the data of the demo (spam, signs) there.")] = None,
 ) -> None:
-    """Run the main job on embedded real data: the SMS Spam Collection and the MiniLM sentence encoder.
+    """Run the main job on embedded real data.
+
+    spam: the SMS Spam Collection and the MiniLM sentence encoder. signs: photographs of hands and a small network
+    trained on Fashion-MNIST, whose images are the old task: what fine-tuning forgets is measured.
 
     Examples:
 
       frostline demo spam --out studies/spam
+
+      frostline demo signs
 
       frostline demo signs --export sign-digits
     """
@@ -207,7 +260,7 @@ def _forecast(study: Study, as_json: bool) -> None:
         print_forecast(forecast, Console())
 
 
-def _run(study: Study, as_json: bool, *, clean: bool = False) -> None:
+def _run(study: Study, as_json: bool, *, clean: bool = False, summary: Path | None = None) -> None:
     from rich.console import Console
 
     from frostline.cli.progress import terminal_progress
@@ -219,6 +272,10 @@ def _run(study: Study, as_json: bool, *, clean: bool = False) -> None:
         raise typer.Exit(130) from None
     if clean:
         study.folder.delete_activations()
+    if summary is not None:
+        from frostline.report.markdown import append_summary
+
+        append_summary(summary, result.record, result.verdict)
     if as_json:
         from json import dumps
 

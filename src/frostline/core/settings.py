@@ -26,6 +26,13 @@ class Settings(Record):
     """The model with its original head, where `model` brings none: a factory that takes no number of classes."""
     positive: str | None = None
     floors: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    """Checks whose findings no longer decide, each with its reason: `FRL104=recall matters more here`."""
+    aim: str | None = None
+    """What the decision threshold is chosen for on the select split: `f1`, `recall@precision>=0.9`,
+    `cost:fn=20,fp=1`. Without one the more probable class is answered."""
+    margin: float = Field(0.02, gt=0, lt=1)
+    """By how much a plan may be worse than full fine-tuning and still count as no worse."""
     plans: str = "depths"
     """`depths`, `surgical`, `norms`, `biases`, `probes`, `lora` or patterns to freeze; several with semicolons:
     `depths;embeddings,layer[:3]`."""
@@ -33,6 +40,10 @@ class Settings(Record):
     label_column: str | None = None
     group_column: str | None = None
     split_column: str | None = None
+    time_column: str | None = None
+    """Splits that are carved follow it: train is earliest, test latest."""
+    slice_column: str | None = None
+    """Metrics are shown for each of its values; clusters of the frozen embedding when there is none."""
     image_size: int | None = Field(None, ge=1)
     train_share: float = Field(0.5, gt=0, lt=1)
     stop_share: float = Field(0.1, gt=0, lt=1)

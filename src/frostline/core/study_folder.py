@@ -58,6 +58,10 @@ class StudyFolder:
         """Per-example probabilities of one contender on one split."""
         return self.path / "scores" / f"{name}.{split}.npy"
 
+    def embedding(self, split: str) -> Path:
+        """Pretrained features of the examples of one split."""
+        return self.path / "scores" / f"embedding.{split}.npy"
+
     def delete_activations(self) -> int:
         """Delete what is kept of frozen computation; bytes freed.
 

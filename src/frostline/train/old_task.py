@@ -21,6 +21,7 @@ from torch import nn
 from frostline.core.errors import DataError, ModelError, suggestion
 from frostline.core.predictions import Predictions
 from frostline.core.records import Task
+from frostline.core.settings import Settings
 from frostline.data.audit import find_copies
 from frostline.data.classes import settle_task
 from frostline.data.columns import ColumnNames
@@ -128,6 +129,11 @@ def load_old_task(
         labels_N=np.array([number[label] for label in examples.labels], dtype=np.int64),
         notes=tuple(f"old task: {said}" for said in (asked, *copies.notes, note)),
     )
+
+
+def original_weights(settings: Settings) -> Path | None:
+    """The weights file that goes with the network whose head is the original one; None when it brings its own."""
+    return Path(settings.weights) if settings.weights and not settings.old_model else None
 
 
 def _task(data: Path, examples: Examples, original: TaskModel) -> tuple[Task, str]:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from frostline.core.errors import ModelError
 from frostline.core.files import write_atomically
 from frostline.core.ledger import Ledger
-from frostline.core.predictions import save_probabilities
+from frostline.core.predictions import save_features, save_probabilities
 from frostline.core.progress import Progress
 from frostline.core.records import Block, Epoch, Fit, HeadRate, Record, SplitName
 from frostline.core.study_folder import StudyFolder
@@ -63,6 +63,8 @@ class Start(Record):
     """Spent on finding out what can be replayed."""
     block_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
     """By score and block: from the gradients of a sample at the pretrained weights."""
+    embedding_depth: int | None = None
+    """Blocks after which the pretrained features told the classes apart best; they are kept to look for patterns."""
     step_over_forward: float = 3.0
     """Forward and backward pass of full fine-tuning over the forward pass, measured on a sample."""
 
@@ -147,6 +149,7 @@ class Beginning:
             flops=flops + meter.total,
             head_fitted=head_fitted,
             head_rates=head_rates,
+            embedding_depth=self._keep_embedding(probes, features),
             prepare_flops=self.activations.prepare_flops if self.activations else 0,
             step_over_forward=scored.step_over_forward or 3.0,
             block_scores={name: dict(by_block) for name, by_block in scored.scores.items()},
@@ -194,6 +197,17 @@ class Beginning:
             tensors[f"{depth}|weight"], tensors[f"{depth}|bias"] = head_weights(probes[depth])
         if tensors:
             write_atomically(self.folder.probes, lambda file: file.write(save(tensors)))
+
+    def _keep_embedding(
+        self, probes: Mapping[int, FittedLogistic], features: Mapping[str, Mapping[int, Features]]
+    ) -> int | None:
+        """The features of the best probe, kept so that a resumed study has them as well; None without a probe."""
+        if not probes:
+            return None
+        depth = min(probes, key=lambda depth: probes[depth].stop_loss)
+        for split, by_depth in features.items():
+            save_features(self.folder.embedding(split), by_depth[depth])
+        return depth
 
     def _try_head_rates(self, features: Mapping[str, Mapping[int, Features]]) -> tuple[HeadRate, ...]:
         """All rates on the features before the head, at the price of one matrix product a step."""

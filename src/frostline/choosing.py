@@ -1,0 +1,103 @@
+"""Which candidate a study takes: on the select split, and nothing of the test split.
+
+Among candidates within the paired noise of the best, the cheapest; ties are named; the chosen one's interval knows
+among how many it fell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from frostline.core.errors import StudyError
+from frostline.core.predictions import Predictions
+from frostline.core.records import Choice, Run
+from frostline.measure.choose import choose, chosen_among
+from frostline.measure.compare import compare
+from frostline.measure.measures import measure
+from frostline.train.asking import Probabilities
+from frostline.train.budgeted import Raced
+from frostline.train.dial import Dialled
+from frostline.train.race import Race
+
+
+def select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) -> dict[str, Probabilities]:
+    """Of every run that did not fail; a run that was given up answers as it was when it was paused."""
+    answers = {}
+    for id, run in runs.items():
+        if run.status == "finished":
+            answers[id] = race.answers(run, "select")
+        elif run.status == "paused":
+            answers[id] = race.last_answers(run)
+    if not answers or (raced is not None and not raced.finished):
+        raise StudyError("The loss of every candidate stopped being finite. Try a lower --learning-rate.")
+    return answers
+
+
+def choice_of(race: Race, raced: Raced | None, select: Mapping[str, Predictions], runs: Mapping[str, Run]) -> Choice:
+    """Among finished candidates. A race has finished one, and what needs no training stands beside it."""
+    serving = race.serving_flops()
+    costs = {id: (serving[id.partition("@")[0]], runs[id].ordinary_train_flops) for id in select}
+    if raced is None:
+        return choose(select, costs, metric="f1", seed=race.seed)
+    winner = raced.finished[0]
+    rivals = [*raced.finished, *(id for id, plan in race.plans.items() if plan.ends_after and id in select)]
+    choice = choose({id: select[id] for id in rivals}, costs, metric="f1", seed=race.seed)
+    if len(rivals) > 1:
+        return choice
+    why = next(standing.reason for standing in raced.standings if standing.decision == "finished")
+    return Choice(
+        candidate=winner,
+        best=winner,
+        tied=(winner, *(id for id in raced.tied if id != winner)),
+        metric="f1",
+        reason=f"It won the race on validation loss: {why}.",
+    )
+
+
+def rivals_of(choice: Choice, select: Mapping[str, Predictions]) -> tuple[str, ...]:
+    """The chosen and the runner-up, as far as they are trained: who is confirmed with other seeds."""
+    losses = {id: measure(predictions, "select").loss for id, predictions in select.items()}
+    others = sorted((id for id in losses if id != choice.candidate), key=lambda id: (id not in choice.tied, losses[id]))
+    return tuple(id for id in (choice.candidate, *others) if not id.startswith("probe-"))[:2]
+
+
+def dialled(
+    choice: Choice, dial: Sequence[Dialled], select: dict[str, Predictions], runs: dict[str, Run], seed: int
+) -> Choice:
+    """The same choice, with weights nearer to the pretrained ones where the dial has better: one more candidate."""
+    if not dial or (setting := best_setting(dial, seed)) is dial[-1]:
+        return choice
+    id = setting.run.candidate
+    runs[id], select[id] = setting.run, setting.select
+    why = (
+        f"{setting.share:.0%} of the way from the pretrained to its fine-tuned weights the new task is done as well as "
+        "can be told, and more of the old one is kept."
+    )
+    return choice.model_copy(
+        update={"candidate": id, "tied": (id, *choice.tied), "reason": f"{choice.reason} {why}"},
+    )
+
+
+def corrected(choice: Choice, select: Mapping[str, Predictions], tried: int) -> Choice:
+    """The same choice, with an interval that knows among how many it fell."""
+    interval = chosen_among(select[choice.candidate], tried, metric=choice.metric)
+    return choice.model_copy(update={"corrected": interval})
+
+
+def best_setting(dial: Sequence[Dialled], seed: int) -> Dialled:
+    """The setting that keeps most of the old task, of those as good on the new one; the fine-tuned end in doubt.
+
+    As good: within one paired standard error of the best on the select split. More of the old task: above the
+    fine-tuned end by more than the noise on the same examples.
+    """
+    tuned = dial[-1]
+    errors = {point.run.candidate: (int((point.old.predicted_N != point.old.true_N).sum()),) for point in dial}
+    tied = choose({point.run.candidate: point.select for point in dial}, errors, metric="f1", seed=seed).tied
+    better = [p for p in dial if p.run.candidate in tied and p is not tuned and _keeps_more(p, tuned, seed)]
+    return min(better, key=lambda point: errors[point.run.candidate], default=tuned)
+
+
+def _keeps_more(point: Dialled, tuned: Dialled, seed: int) -> bool:
+    compared = compare(point.old, tuned.old, names=("between", "tuned"), split="old task", seed=seed, resamples=1)
+    low = compared.differences["accuracy"].low
+    return low is not None and low > 0

@@ -1,0 +1,151 @@
+"""What is new in the test split, and what is suspiciously old: parts that training never met, neighbours across splits.
+
+Both come from the pretrained features after the block whose linear probe was best. Nothing here needs a label of the
+test split, and nothing of it is chosen by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from frostline.core.errors import ModelError
+from frostline.core.predictions import load_features, save_features
+from frostline.core.records import Drift, Overlap, Run, Slice
+from frostline.core.settings import Settings
+from frostline.finals import Finals
+from frostline.measure.drift import drift
+from frostline.measure.slices import sliced
+from frostline.train.embedding import Embedding, Neighbour, cluster_names, embedding_neighbours, features_at
+from frostline.train.flops import FlopsMeter
+from frostline.train.old_head import load_old_head
+from frostline.train.old_task import original_weights
+from frostline.train.probes import Features
+from frostline.train.race import Race
+from frostline.train.start import Start
+
+EMBEDDING = "embedding"
+SAMPLE = 5
+"""Pairs of neighbours that a record names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """To which part each test example belongs."""
+
+    names: Sequence[str]
+    in_training: Mapping[str, int]
+    """Training examples by part."""
+    words: str
+    """What the parts are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patterns:
+    """What the test split holds beside what training met."""
+
+    parts: Parts | None
+    neighbours: tuple[Overlap, ...] = ()
+
+
+def find_patterns(race: Race, start: Start) -> Patterns:
+    """Part the test split, by the column that was named or else by clusters, and look for neighbours."""
+    by_column = _by_column(race) if race.data.slices else None
+    if start.embedding_depth is None:
+        return Patterns(parts=by_column)
+    features = _features(race, start.embedding_depth)
+    embedding = Embedding.of(features.pop("train"))
+    if embedding.unusable:
+        race.progress.say(f"no neighbours are looked for in the pretrained features. {embedding.unusable}")
+        return Patterns(parts=by_column)
+    near = embedding_neighbours(embedding, features)
+    overlaps = (_overlap(race, split, found) for split, found in near.items() if found)
+    return Patterns(parts=by_column or _by_cluster(race, embedding, features["test"]), neighbours=tuple(overlaps))
+
+
+def slices_of(finals: Finals, parts: Parts | None, *, seed: int) -> tuple[Slice, ...]:
+    """The chosen candidate, part by part, beside full fine-tuning where that was trained to its end."""
+    if parts is None:
+        return ()
+    chosen, full = finals.finalists[0], finals.reference
+    other = None if full is None or full == chosen else finals.test[full]
+    names = (chosen, full or "")
+    return sliced(finals.test[chosen], parts.names, parts.in_training, reference=other, names=names, seed=seed)
+
+
+def drift_of(
+    race: Race, runs: Mapping[str, Run], finalists: Sequence[str], settings: Settings
+) -> tuple[dict[str, Drift], int]:
+    """How far each finalist moved the old head's answers to the select split, and the FLOPs of asking.
+
+    Empty where there is no original head to ask: nothing was promised then, so nothing is said.
+    """
+    try:
+        old = load_old_head(
+            settings.old_model or settings.model,
+            race.model,
+            race.inputs,
+            race.data.rows["select"],
+            weights=original_weights(settings),
+            image_size=settings.image_size,
+            features=race.data.summary.features,
+            seed=settings.seed,
+        )
+        before = old.answers()
+    except ModelError as reason:
+        race.progress.say(f"what fine-tuning does to the old task is not measured, nor how far it moves: {reason}")
+        return {}, 0
+    found = {}
+    for id in finalists:
+        plan = race.plans[id]
+        if not plan.ends_after and plan.spared != "adapters":
+            model = race.restore(runs[id])
+            found[id] = drift(before, old.answers(model.module, model.head))
+    return found, old.meter.total
+
+
+def _features(race: Race, depth: int) -> dict[str, Features]:
+    """Of every split. Those of the test split are made now, and only once."""
+    features = {split: load_features(race.folder.embedding(split)) for split in ("train", "stop", "select")}
+    path = race.folder.embedding("test")
+    if not race.asking.is_known(EMBEDDING, "test"):
+        race.networks.frozen_by(None)
+        race.model.module.load_state_dict(race.beginning)
+        rows, meter = race.data.rows["test"], FlopsMeter()
+        made = features_at(race.model, race.blocks, race.inputs, rows, meter, race.progress, depth)
+        save_features(path, made)
+        race.asking.acknowledge(EMBEDDING, "test", meter.total)
+    return features | {"test": load_features(path)}
+
+
+def _by_column(race: Race) -> Parts:
+    values, rows = race.data.slices, race.data.rows
+    return Parts(
+        names=[values[row] for row in rows["test"]],
+        in_training=Counter(values[row] for row in rows["train"]),
+        words="by the values of the slice column",
+    )
+
+
+def _by_cluster(race: Race, embedding: Embedding, test: Features) -> Parts | None:
+    data = race.data
+    labels = data.labels[data.rows["train"]]
+    clusters = cluster_names(embedding, labels, data.task.labels, {"test": test}, race.seed)
+    if clusters is None:
+        return None
+    return Parts(names=clusters.names["test"], in_training=clusters.in_training, words=clusters.from_words)
+
+
+def _overlap(race: Race, split: str, found: Sequence[Neighbour]) -> Overlap:
+    rows, where = race.data.rows, race.data.where
+    nearest = sorted(found, key=lambda pair: pair.ratio)[:SAMPLE]
+    later = rows[split]  # type: ignore[index]  # the name of a split
+    return Overlap(
+        kind="embedding",
+        earlier="train",
+        later=split,
+        examples=len(found),
+        share=len(found) / len(later),
+        sample=tuple(f"{where[later[pair.later]]} near {where[rows['train'][pair.train]]}" for pair in nearest),
+    )
