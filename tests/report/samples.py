@@ -1,10 +1,12 @@
-"""Studies that were judged, and studies whose names are hostile."""
+"""Studies that were judged, studies whose names are hostile, and studies with a race."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
-from frostline.core.records import StudyRecord, Verdict
+from builders import CANDIDATES, make_study
+from frostline.core.records import Standing, StudyRecord, Verdict
 from frostline.judge.floors import default_floors
 from frostline.judge.verdict import judge_study
 
@@ -22,3 +24,87 @@ def renamed(study: StudyRecord, **names: str) -> StudyRecord:
     for old, new in names.items():
         text = text.replace(old, json.dumps(new)[1:-1])
     return StudyRecord.model_validate_json(text)
+
+
+# candidate, rung, updates, loss, decision, reason
+Decision = tuple[str, int | None, int, float | None, str, str]
+NO_ROOM = "the budget has no room for it beside finishing the leader"
+USUAL_RACE: tuple[Decision, ...] = (
+    ("depth-6@1.7e-05", 0, 75, 0.1019, "pruned", "depth-6@1.5e-04 has a lower loss after as many updates"),
+    ("depth-6@5.0e-05", 0, 75, 0.0869, "pruned", "depth-6@1.5e-04 has a lower loss after as many updates"),
+    ("depth-6@1.5e-04", 0, 75, 0.0687, "kept", "every other plan gets a rate between the default and this one"),
+    ("full", None, 0, None, "skipped", NO_ROOM),
+    ("norms", None, 0, None, "skipped", NO_ROOM),
+    ("depth-2", None, 75, None, "failed", "its loss was no longer finite"),
+    ("depth-4", 1, 75, 0.0663, "kept", "lowest loss of 4"),
+    (
+        "depth-6@1.5e-04",
+        1,
+        75,
+        0.0687,
+        "kept",
+        "second lowest loss of 4; its loss is 0.0025 ± 0.0057 above that of depth-4",
+    ),
+    ("depth-5", 1, 75, 0.0917, "pruned", "its loss is 0.0254 ± 0.0105 above that of depth-4 on the same examples"),
+    ("depth-7", 1, 75, 0.1122, "pruned", "its loss is 0.0459 ± 0.0046 above that of depth-4 on the same examples"),
+    ("depth-4", 2, 150, 0.0391, "kept", "lowest loss of 2"),
+    (
+        "depth-6@1.5e-04",
+        2,
+        150,
+        0.0532,
+        "pruned",
+        "its loss is 0.0141 ± 0.0041 above that of depth-4 on the same examples",
+    ),
+    ("depth-4", None, 300, 0.0302, "finished", "no other is within the paired noise"),
+)
+"""Three rates of one plan, two plans without room, one that breaks down, four that are compared, one winner."""
+
+CLOSE_RACE: tuple[Decision, ...] = (
+    *((f"depth-{n}", 1, 25, 0.4 + n / 2000, "kept" if n in (3, 4) else "pruned", "") for n in range(1, 8)),
+    ("depth-4", None, 100, 0.3, "finished", "no other is within the paired noise"),
+    ("depth-3", None, 100, 0.302, "finished", "no other is within the paired noise"),
+)
+"""Seven losses on nearly one spot, two of them finished."""
+
+HUNDRED: tuple[Decision, ...] = (
+    *((f"depth-{n}", 1, 25, 0.3 + (37 * n % 100) / 250, "kept" if n < 50 else "pruned", "") for n in range(100)),
+    *((f"depth-{n}", 2, 50, 0.2 + (13 * n % 50) / 200, "kept" if n < 5 else "pruned", "") for n in range(50)),
+    ("depth-4", None, 100, 0.15, "finished", "no other is within the paired noise"),
+)
+"""A hundred candidates, half of them given up at each rung."""
+
+LOST: tuple[Decision, ...] = (
+    ("full", None, 25, None, "failed", "its loss was no longer finite"),
+    ("depth-4", 1, 25, None, "kept", "lowest loss of 1"),
+    ("depth-4", None, 100, float("inf"), "finished", "no other is within the paired noise"),
+)
+"""Nobody has a finite loss."""
+
+ALONE: tuple[Decision, ...] = (
+    ("depth-4", 1, 25, 0.4, "kept", "lowest loss of 1"),
+    ("depth-4", None, 100, 0.3, "finished", "no other is within the paired noise"),
+)
+"""A race of one."""
+
+WIDE: tuple[Decision, ...] = (
+    ("full", 1, 25, 12.0, "pruned", ""),
+    ("depth-3", 1, 25, 3.0, "pruned", ""),
+    ("depth-4", 1, 25, 0.4, "kept", ""),
+    ("depth-4", None, 100, 0.02, "finished", ""),
+)
+"""Losses over nearly three powers of ten."""
+
+
+def raced(decisions: Iterable[Decision], chosen: str = "depth-4") -> StudyRecord:
+    """The usual study, with a race of these decisions and a budget."""
+    known = chosen in CANDIDATES
+    study = make_study(chosen=chosen) if known else renamed(make_study(), **{"depth-4": chosen})
+    fields = ("candidate", "rung", "updates", "loss", "decision", "reason")
+    race = tuple(Standing.model_validate(dict(zip(fields, each, strict=True))) for each in decisions)
+    return study.model_copy(
+        update={
+            "race": race,
+            "cost": study.cost.model_copy(update={"budget_flops": study.cost.full_finetune_flops}),
+        }
+    )

@@ -1,10 +1,11 @@
-"""The four charts: their numbers, their words, their tables. Drawn by `templates/charts.js`."""
+"""The charts: their numbers, their words, their tables. Drawn by `templates/charts.js`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from frostline.core.records import Estimate, Result, Run, StudyRecord
+from frostline.measure.curves import read_curve
 from frostline.report import words
 from frostline.report.parts import Figure, Json, Row, Table
 from frostline.report.plan_view import axis_around, leading_plans, mark_of, select_estimate
@@ -60,11 +61,16 @@ def curves_figure(study: StudyRecord) -> Figure:
             stop = {"split": "validation", "loss": epoch.stop_loss, "accuracy": epoch.stop_accuracy}
             points += [{**common, **train}, {**common, **stop}]
     best: list[Json] = [{"run": titles[run.candidate], "epoch": run.best_epoch} for run in runs]
+    seen: list[Json] = [
+        {"run": titles[run.candidate], "first": sight.first_epoch, "last": sight.last_epoch, "kind": sight.kind}
+        for run in runs
+        for sight in read_curve(run)
+    ]
     return Figure(
         id="curves",
         title="Loss and accuracy while training",
-        alt=" ".join(map(_curve_words, runs)),
-        data={"runs": list(titles.values()), "points": points, "best": best},
+        alt=" ".join(filter(None, (*map(_curve_words, runs), *map(_seen_words, runs)))),
+        data={"runs": list(titles.values()), "points": points, "best": best, "seen": seen},
         table=_curves_table(runs),
     )
 
@@ -206,6 +212,12 @@ def _curve_words(run: Run) -> str:
     )
 
 
+def _seen_words(run: Run) -> str:
+    """What was seen on a curve; empty when nothing was."""
+    seen = read_curve(run)
+    return f"Seen on {run.candidate}: {' '.join(sight.sentence for sight in seen)}" if seen else ""
+
+
 def _curves_table(runs: Sequence[Run]) -> Table:
     rows = tuple(
         Row(
@@ -227,7 +239,12 @@ def _curves_table(runs: Sequence[Run]) -> Table:
         columns=("Run", "Epoch", "Train loss", "Validation loss", "Train accuracy", "Validation accuracy"),
         align="lrrrrr",
         rows=rows,
-        note="Epoch 0 is the model before training. Validation is the stop split: it decides when training ends.",
+        note=" ".join(
+            (
+                "Epoch 0 is the model before training. Validation is the stop split: it decides when training ends.",
+                *filter(None, map(_seen_words, runs)),
+            )
+        ),
     )
 
 

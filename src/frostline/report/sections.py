@@ -24,7 +24,9 @@ def differences_table(study: StudyRecord) -> Table:
     for comparison in study.comparisons:
         texts = (words.difference_text(name, comparison.differences.get(name)) for name in COMPARED)
         against = comparison.differences.get(metric)
-        p = words.p_value(None if against is None else against.p)
+        p = words.p_value(
+            None if against is None else against.adjusted_p if against.adjusted_p is not None else against.p
+        )
         rows.append(Row((f"{comparison.first} minus {comparison.second}", comparison.split, *texts, p)))
     return Table(
         caption="Paired differences on the same examples, in percentage points",
@@ -38,7 +40,9 @@ def differences_table(study: StudyRecord) -> Table:
         rows=tuple(rows),
         note=" ".join(
             (
-                "An interval that holds 0 means the two cannot be told apart.",
+                "An interval that holds 0 means the two cannot be told apart. Where several are compared on a split, p "
+                "is corrected for their number (Holm).",
+                *(c.non_inferiority.sentence for c in study.comparisons if c.non_inferiority is not None),
                 words.methods(d.method for c in study.comparisons for d in c.differences.values()),
             )
         ),
@@ -146,16 +150,23 @@ def audit_table(data: DataSummary) -> Table:
 
 def openings_table(study: StudyRecord) -> Table:
     """Every reading of the sealed test labels."""
-    mark: Mark = "good" if len(study.openings) == 1 else "bad"
+    mark: Mark = "good" if len(study.openings) == 1 and not study.earlier_openings else "bad"
     rows = tuple(
         Row((str(number), opening.at, words.listed(opening.contenders), opening.test_sha256[:12]), mark)
         for number, opening in enumerate(study.openings, start=1)
+    )
+    earlier = tuple(
+        Row(
+            (f"earlier, by {opening.study}", opening.at, words.listed(opening.contenders), opening.test_sha256[:12]),
+            "bad",
+        )
+        for opening in study.earlier_openings
     )
     return Table(
         caption="Openings of the sealed test split",
         columns=("Opening", "At (UTC)", "For", "Test SHA-256 begins"),
         align="llll",
-        rows=rows,
+        rows=(*earlier, *rows),
         note="Labels that are read again after a choice was changed no longer judge it.",
     )
 

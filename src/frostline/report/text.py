@@ -48,6 +48,11 @@ def print_study(study: StudyRecord, verdict: Verdict, console: Console) -> None:
     _plan(view.plan, console)
     _table(view.beside, console)
     _evidence(view.verdict, console)
+    if view.thresholds:
+        _table(view.thresholds, console)
+    if view.slices and study.settings.get("slice_column"):
+        # Clusters have long names and are nobody's column: the page shows them.
+        _table(view.slices, console, columns=5)
     _closing(view, console)
 
 
@@ -58,15 +63,23 @@ def _banner(view: VerdictView, console: Console) -> None:
         terminal.sentence(f"- {reason}", console, indent=2)
     if view.next:
         terminal.sentence(f"Next: {view.next}", console)
+    if view.command:
+        terminal.sentence(f"Run: {view.command}", console)
 
 
 def _evidence(view: VerdictView, console: Console) -> None:
     _table(view.floors, console, columns=5)
     _table(view.metrics, console, columns=3)
+    if view.scored:
+        _table(view.scored, console, columns=3)
     _confusion(view.confusion, console)
     if view.per_class and len(view.confusion.labels) > 2:
         _table(view.per_class, console, stacked=True)
     _findings(view.findings, console)
+    if view.would_change:
+        terminal.title("What would change the verdict", console)
+        for sentence in view.would_change:
+            terminal.sentence(f"- {sentence}", console, indent=2)
 
 
 def _plan(plan: PlanView, console: Console) -> None:
@@ -135,7 +148,7 @@ def _closing(view: ReportView, console: Console) -> None:
     console.print()
     for fact in view.facts[2:]:
         terminal.sentence(f"{fact.title}: {fact.value} ({fact.detail}).", console)
-    for sentence in filter(None, (view.forgotten, view.raced, view.replayed)):
+    for sentence in filter(None, (view.sliced, view.forgotten, view.raced, view.replayed)):
         terminal.sentence(sentence, console)
 
 

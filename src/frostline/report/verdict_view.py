@@ -19,7 +19,13 @@ _MET: dict[Met, tuple[str, Mark]] = {
     "no": ("not met", "bad"),
     "cannot tell": ("cannot tell", "unsure"),
 }
-_OUTCOMES: dict[Outcome, Mark] = {"issue": "bad", "note": "unsure", "passed": "good", "not applicable": ""}
+_OUTCOMES: dict[Outcome, Mark] = {
+    "issue": "bad",
+    "note": "unsure",
+    "passed": "good",
+    "not applicable": "",
+    "ignored": "unsure",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,11 @@ class VerdictView:
     sentence: str
     reasons: tuple[str, ...]
     next: str
+    would_change: tuple[str, ...]
+    command: str
     floors: Table
     metrics: Table
+    scored: Table | None
     confusion: ConfusionView
     per_class: Table | None
     findings: tuple[Finding, ...]
@@ -87,8 +96,11 @@ def build_verdict_view(verdict: Verdict, other: str | None = None) -> VerdictVie
         sentence=verdict.sentence,
         reasons=verdict.reasons,
         next=verdict.next,
+        would_change=verdict.would_change,
+        command=verdict.command,
         floors=_floors(verdict.floors),
         metrics=_metrics(verdict),
+        scored=_scored(verdict),
         confusion=_confusion(verdict, other),
         per_class=_per_class(verdict.per_class),
         findings=verdict.findings,
@@ -101,16 +113,16 @@ def _floors(floors: Sequence[FloorResult]) -> Table:
     for floor in floors:
         met, mark = _MET[floor.met]
         bound = words.bound_beside(floor.metric, floor.bound, floor.floor)
-        demand = words.metric_value(floor.metric, floor.floor)
+        demand = words.demand(floor.metric, floor.floor)
         measured = words.metric_value(floor.metric, floor.value)
         rows.append(Row((words.heading(floor.metric), met, demand, bound, measured, floor.sentence), mark))
     defaults = "No floor was given, so these are the default ones. " if any(floor.default for floor in floors) else ""
     return Table(
         caption="Floors: what was demanded",
-        columns=("Metric", "Answer", "At least", "Lower bound", "Measured", "In words"),
+        columns=("Metric", "Answer", "Demanded", "Bound", "Measured", "In words"),
         align="llrrrl",
         rows=tuple(rows),
-        note=f"{defaults}A floor is met when the one-sided 95 % lower bound reaches it, corrected for the number of "
+        note=f"{defaults}A floor is met when the one-sided 95 % bound reaches it, corrected for the number of "
         "floors; the measured value alone could be luck.",
     )
 
@@ -134,6 +146,31 @@ def _metrics(verdict: Verdict) -> Table:
         align="lrrl",
         rows=rows,
         note=words.methods(e.method for e in verdict.metrics.values()),
+    )
+
+
+_SCORE_MEANINGS = {
+    "roc_auc": "chance that a positive example scores above a negative one; .5 says nothing",
+    "pr_auc": "mean precision over all thresholds; knowing nothing gives the share of positives",
+    "brier": "mean squared distance of the score from the truth; lower is better",
+    "calibration_error": "mean distance of scores from the shares that came true; lower is better",
+    "log_loss": "mean cross-entropy, in nats; lower is better",
+}
+
+
+def _scored(verdict: Verdict) -> Table | None:
+    if not verdict.scored:
+        return None
+    rows = tuple(
+        Row((words.heading(name), *words.score_texts(estimate), _SCORE_MEANINGS.get(name, "")))
+        for name, estimate in verdict.scored.items()
+    )
+    return Table(
+        caption="What the scores are worth, whatever the threshold",
+        columns=("Metric", "Value", "95 % interval", "What it says"),
+        align="lrrl",
+        rows=rows,
+        note=words.methods(e.method for e in verdict.scored.values()),
     )
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
 from frostline.report.old_task_view import dial_table, forgetting_sentence, forgetting_table, seeds_table
+from frostline.report.pareto_view import pareto_figure
 from frostline.report.parts import Figure, Mark, Table
 from frostline.report.plan_view import PlanView, build_plan_view
-from frostline.report.race_view import evidence_table, race_sentence, race_table
+from frostline.report.race_view import evidence_table, race_figure, race_sentence, race_table
 from frostline.report.replay_view import replay_sentence, replay_table, store_table
+from frostline.report.slices_view import slices_sentence, slices_table, thresholds_table
 from frostline.report.verdict_view import VerdictView, build_verdict_view
 
 
@@ -40,6 +42,10 @@ class ReportView:
     curves: Figure
     contenders: Figure
     without_overlap: Table | None
+    sliced: str
+    """What the parts of the test split are; empty when it was not parted."""
+    slices: Table | None
+    thresholds: Table | None
     beside: Table
     differences: Table
     who: tuple[tuple[str, str], ...]
@@ -47,6 +53,7 @@ class ReportView:
     forgotten: str
     """What the chosen candidate forgot of the old task, or that it was not measured."""
     forgetting: Table | None
+    pareto: Figure | None
     dial: Table | None
     seeds: Table | None
     costs: Figure
@@ -54,6 +61,8 @@ class ReportView:
     raced: str
     """What the race cost, in a sentence; empty without one."""
     race: Table | None
+    race_figure: Figure | None
+    """The race as a picture, with its table; None when nobody was trained in one."""
     evidence: Table | None
     replayed: str
     """How much frozen computation was replayed, in a sentence."""
@@ -71,7 +80,8 @@ class ReportView:
     @property
     def figures(self) -> tuple[Figure, ...]:
         """The charts, in the order of the page."""
-        return self.depth, self.curves, self.contenders, self.costs
+        drawn = (self.depth, self.curves, self.contenders, self.pareto, self.costs, self.race_figure)
+        return tuple(figure for figure in drawn if figure is not None)
 
 
 def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
@@ -101,11 +111,15 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         curves=figures.curves_figure(study),
         contenders=figures.contenders_figure(study),
         without_overlap=figures.contenders_table(clean, study.choice.candidate, caption) if clean else None,
+        sliced=slices_sentence(study),
+        slices=slices_table(study),
+        thresholds=thresholds_table(study),
         beside=sections.beside_table(study),
         differences=sections.differences_table(study),
         who=tuple((result.name, result.sentence) for result in study.test),
         forgotten=forgetting_sentence(study),
         forgetting=forgetting_table(study),
+        pareto=pareto_figure(study),
         dial=dial_table(study),
         seeds=seeds_table(study),
         costs=figures.costs_figure(study),
@@ -113,6 +127,7 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         replayed=replay_sentence(study),
         raced=race_sentence(study),
         race=race_table(study),
+        race_figure=race_figure(study),
         evidence=evidence_table(study),
         replay=replay_table(study),
         store=store_table(study),

@@ -10,6 +10,7 @@ from math import isfinite
 
 from frostline.core.errors import plain as plain  # beside the other ways to write a thing for a reader
 from frostline.core.records import Difference, Estimate
+from frostline.judge.floors import OLD_DROP
 from frostline.judge.wording import NAMES
 
 UNDEFINED = "undefined"
@@ -78,6 +79,16 @@ def metric_value(metric: str, value: float | None) -> str:
     return number(value) if metric in _NOT_RATES else percent(value)
 
 
+def demand(metric: str, floor: float) -> str:
+    """What was demanded of a metric.
+
+    >>> demand("recall", 0.8), demand("old_accuracy_drop", 0.02)
+    ('>= 80.0 %', '<= 2.0 %')
+    """
+    sign = "<=" if metric == OLD_DROP else ">="
+    return f"{sign} {metric_value(metric, floor)}"
+
+
 def bound_beside(metric: str, bound: float | None, floor: float) -> str:
     """A bound with as many digits as it takes to tell it from the floor it is held against.
 
@@ -115,6 +126,19 @@ def estimate_interval(metric: str, estimate: Estimate | None) -> str:
         return f"interval {UNDEFINED}"
     low, high = metric_value(metric, estimate.low), metric_value(metric, estimate.high)
     return f"{low.removesuffix(' %')} to {high}"
+
+
+def score_texts(estimate: Estimate) -> tuple[str, str]:
+    """Value and interval of a metric that is no rate of examples, each with three digits.
+
+    >>> score_texts(Estimate(value=0.9312, low=0.9, high=0.96))
+    ('0.931', '0.900 to 0.960')
+    """
+    if estimate.value is None:
+        return f"{UNDEFINED} ({estimate.undefined or 'no reason recorded'})", ""
+    if estimate.low is None or estimate.high is None:
+        return number(estimate.value), f"interval {UNDEFINED}"
+    return number(estimate.value), f"{number(estimate.low)} to {number(estimate.high)}"
 
 
 def estimate_text(metric: str, estimate: Estimate | None) -> str:
