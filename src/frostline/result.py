@@ -15,6 +15,7 @@ from frostline.models.sources import model_of
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.network import planned
 from frostline.report.html import render_html
+from frostline.report.notebook import result_html
 from frostline.train.checkpoint import head_in, load_chosen_weights
 
 
@@ -37,6 +38,14 @@ class StudyResult:
         write_text_atomically(target, render_html(self.record, self.verdict))
         return target
 
+    @property
+    def plan(self) -> FreezePlan:
+        """The chosen freeze plan over the blocks of the model."""
+        return _plan_of(self.record)
+
+    def _repr_html_(self) -> str:
+        return result_html(self.record, self.verdict, self.plan._repr_html_())
+
     def model(self) -> nn.Module:
         """The chosen model, trained: the base model is loaded anew and the trained tensors are put in.
 
@@ -56,14 +65,18 @@ def load_chosen(folder: Path, record: StudyRecord) -> nn.Module:
     """
     settings = read_settings(StudyFolder(folder).settings)
     model, weights = model_of(settings, record.data), StudyFolder(folder).chosen_weights
+    plan = _plan_of(record)
+    head = head_in(weights) if plan.ends_after else None
+    module = planned(model, plan, record.blocks, seed=settings.seed, head=head).module
+    load_chosen_weights(weights, module)
+    return module.eval()
+
+
+def _plan_of(record: StudyRecord) -> FreezePlan:
     chosen = record.candidate(record.choice.candidate)
-    plan = FreezePlan(
+    return FreezePlan(
         blocks=tuple(block.name for block in record.blocks),
         frozen=frozenset(chosen.frozen),
         spared=chosen.spared,
         ends_after=chosen.ends_after,
     )
-    head = head_in(weights) if plan.ends_after else None
-    module = planned(model, plan, record.blocks, seed=settings.seed, head=head).module
-    load_chosen_weights(weights, module)
-    return module.eval()

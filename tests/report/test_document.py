@@ -63,12 +63,12 @@ def test_a_number_that_was_not_finite_is_null(clean: Pair) -> None:
     assert json.dumps(document, allow_nan=False)
 
 
-def test_the_folder_holds_both_files_and_nothing_else(clean: Pair, faulty: Pair, tmp_path: Path) -> None:
+def test_the_folder_holds_the_outputs_and_nothing_else(clean: Pair, faulty: Pair, tmp_path: Path) -> None:
     """A second report replaces the first, and no temporary file stays behind."""
     folder = tmp_path / "study"
     write_report(*faulty, folder)
     write_report(*clean, folder)
 
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "junit.xml", "report.html", "report.json"]
     assert json.loads((folder / "report.json").read_text())["schema"] == "frostline.report/1"
     assert (folder / "report.html").read_text() == render_html(*clean)

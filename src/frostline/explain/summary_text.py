@@ -17,6 +17,7 @@ _PLAIN = ("part", "state", "parameters", "mode")
 _MEASURED = ("block", "state", "parameters", "forward", "backward", "activations", "optimizer", "mode")
 _WIDTHS = {"state": 9, "parameters": 12, "forward": 7, "backward": 8, "activations": 11, "optimizer": 9, "mode": 5}
 _LEFT = {"part", "block", "state", "mode"}
+_FROZEN_TINT = "rgba(88,166,255,.25)"
 _NOTE = "Forward and backward are shares of the FLOPs of one step of full fine-tuning."
 
 
@@ -36,13 +37,18 @@ def as_text(summary: Summary) -> str:
 def as_html(summary: Summary) -> str:
     """The same, as an HTML fragment; everything that comes from the model is escaped."""
     columns = _columns(summary)
-    rows = (_cells(row) for row in summary.rows)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(map(_html_row, summary.rows))
     head = "".join(f"<th scope=col>{column}</th>" for column in columns)
     caption = f"<caption>{escape(' '.join(_sentences(summary)))}</caption>"
     answers = "".join(f"<li>{escape(answer)}</li>" for answer in summary.answers)
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f"{table}<ul>{answers}</ul>" if answers else table
+
+
+def _html_row(row: SummaryRow) -> str:
+    # Half transparent, for light and dark pages alike.
+    tint = f" style='background:{_FROZEN_TINT}'" if row.frozen else ""
+    return f"<tr>{''.join(f'<td{tint}>{escape(cell)}</td>' for cell in _cells(row))}</tr>"
 
 
 def _columns(summary: Summary) -> tuple[str, ...]:

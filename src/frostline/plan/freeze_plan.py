@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import takewhile
 from typing import Literal
 
-from frostline.core.errors import PlanError, suggestion
+from frostline.core.errors import PlanError, plain, suggestion
 from frostline.core.records import Block
 from frostline.plan.patterns import select
 
 Spared = Literal["", "norms", "biases", "adapters"]
 
 _SPARED = {"norms": "norm layers", "biases": "biases", "adapters": "low-rank adapters"}
+
+# How a block looks in a notebook: a colour for light and dark pages alike, a sign beside it, and the word for it.
+_FROZEN, _TRAINS = ("88,166,255", "&#10052; ", "frozen"), ("219,109,40", "", "trains")
+_DROPPED = ("139,148,158", "&#8709; ", "dropped")
+_STRIP = "display:flex;flex-wrap:wrap;gap:.2em"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +107,13 @@ class FreezePlan:
         is_prefix = len(names) == self.freeze_depth
         listed = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" if is_prefix else ", ".join(names)
         return f"freeze {listed} ({len(names)} of {len(self.blocks)} blocks)"
+
+    def _repr_html_(self) -> str:
+        """The plan in a notebook: its sentence, and every block in execution order, the frozen ones marked."""
+        strip = "".join(map(self._cell, self.blocks))
+        return f"<div><p>{escape(plain(self.sentence))}</p><div style='{_STRIP}'>{strip}</div></div>"
+
+    def _cell(self, name: str) -> str:
+        colour, sign, state = _FROZEN if name in self.frozen else _DROPPED if self.ends_after else _TRAINS
+        style = f"padding:.1em .5em;background:rgba({colour},.25);border:1px solid rgba({colour},.6)"
+        return f"<span title='{state}' style='{style}'>{sign}{escape(plain(name))}</span>"

@@ -1,0 +1,27 @@
+"""`frostline doctor`: is everything there?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def doctor_command(
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")
+    ] = False,
+) -> None:
+    """Look over the installation: packages, devices, free room, and where readings of test labels are counted.
+
+    Exit code: 0 all is well, 2 something needed is missing or broken. An extra that is not installed is no fault.
+
+    Example:
+
+      frostline doctor
+    """
+    from frostline.cli.installation import as_json, as_text, examine, exit_code
+
+    answers = examine()
+    typer.echo(as_json(answers) if json else as_text(answers))
+    raise typer.Exit(exit_code(answers))
