@@ -22,7 +22,7 @@ def export_data(name: str, folder: Path) -> tuple[Path, str]:
 
     known: dict[str, tuple[Callable[[Path], Path], Callable[[], str]]] = {
         "spam": (spam.export, lambda: str(spam.minilm())),
-        "signs": (signs.export, lambda: "frostline.demos.resnet:resnet20"),
+        "signs": (signs.export, lambda: signs.MODEL),
     }
     if name not in known:
         raise BadInputError(f"There is no demo data named {name!r}. {suggestion(name, known)}")
@@ -36,9 +36,9 @@ def study_of(name: str, out: Path, *, resume: bool = False) -> Study:
     Raises:
         BadInputError: There is no demo of that name, or its model is not installed.
     """
-    from frostline.demos import spam
+    from frostline.demos import signs, spam
 
-    known: dict[str, Callable[..., Study]] = {"spam": spam.study}
+    known: dict[str, Callable[..., Study]] = {"spam": spam.study, "signs": signs.study}
     if name not in known:
         raise BadInputError(f"There is no demo named {name!r}. {suggestion(name, known)}")
     return known[name](out, resume=resume)
