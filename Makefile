@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-browser zoo lint bench clean
+.PHONY: demo test test-slow test-browser zoo lint bench stats faults docs clean
 
 demo: $(READY)
 	$(BIN)/frostline demo spam --out studies/spam
@@ -35,6 +35,17 @@ bench: $(READY)
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/start_head.py --seeds 1
 	$(BIN)/python benchmarks/search.py --seeds 1
+
+# Simulations that know the truth: about six minutes, exit code 1 when an aim is missed.
+stats: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/statistics_hold.py
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Planted faults: how many the checks catch, how often they cry wolf; about four minutes, exit code 1 when an aim is missed.
+faults: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/planted_faults.py
 
 # torch goes first and alone: asked for by another package it may come as a CUDA build of several gigabytes.
 $(READY): pyproject.toml constraints.txt
