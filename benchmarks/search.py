@@ -2,7 +2,8 @@
 
 For each task and seed:
 
-- **race**: `frostline search --budget 1.0`, which has to find the learning rate as well as the plan;
+- **race**: `frostline search --budget 1.0`, which has to find the learning rate as well as the plan; and once more with
+  `--budget 1.5`, to see what half a fine-tune more buys;
 - **sweep**: every freeze depth trained to its end at each of the three learning rates that the race may choose from,
   and where the inputs or the labels shift every single block at the default rate; the best is taken by loss on the
   select split;
@@ -94,10 +95,10 @@ def swept(asked: Mapping[str, object], task: str, seed: int, rate: float, plans:
     return outcome
 
 
-def raced(asked: Mapping[str, object], task: str, seed: int, plans: str) -> Outcome:
-    """`frostline search --budget 1.0`, and what it says of itself."""
+def raced(asked: Mapping[str, object], task: str, seed: int, plans: str, budget: float) -> Outcome:
+    """`frostline search --budget BUDGET`, and what it says of itself."""
     with tempfile.TemporaryDirectory() as folder:
-        study = Study(**{**asked, "plans": plans, "seed": seed, "budget": 1.0, "out": Path(folder) / "s"})
+        study = Study(**{**asked, "plans": plans, "seed": seed, "budget": budget, "out": Path(folder) / "s"})
         result = study.run()
         record, chosen = result.record, result.chosen
         tested = record.result(chosen.id, "test")
@@ -125,7 +126,9 @@ def arms_of(name: str, asked: Mapping[str, object], seed: int) -> dict[str, Call
     }
     if shifted:
         arms["sweep single blocks"] = lambda: swept(asked, name, seed, rates_of(asked)[0], "surgical")
-    arms["race"] = lambda: raced(asked, name, seed, "depths;surgical" if shifted else "depths")
+    plans = "depths;surgical" if shifted else "depths"
+    arms["race"] = lambda: raced(asked, name, seed, plans, 1.0)
+    arms["race 1.5"] = lambda: raced(asked, name, seed, plans, 1.5)
     if importlib.util.find_spec("finetuning_scheduler"):
         arms["gradual"] = lambda: unfrozen_gradually(asked, seed)
     return arms

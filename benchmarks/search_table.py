@@ -24,6 +24,7 @@ def show(known: Known) -> None:
     complete = [case for case in cases if case.sweeps and case.race]
     if complete:
         _show_regret(complete)
+        _show_larger_budget([case for case in complete if case.larger])
         _show_conventions(complete)
         _show_scores(complete)
     _show_surgical([case for case in cases if case.singles])
@@ -35,7 +36,7 @@ class Case:
     def __init__(self, known: Known, task: str, seed: int) -> None:
         mine = {arm: outcome for (t, s, arm), outcome in known.items() if (t, s) == (task, seed)}
         self.task, self.seed = task, seed
-        self.race, self.gradual = mine.get("race"), mine.get("gradual")
+        self.race, self.larger, self.gradual = mine.get("race"), mine.get("race 1.5"), mine.get("gradual")
         self.singles: Outcome = mine.get("sweep single blocks", {})
         self.sweeps = {arm.split()[1]: o for arm, o in mine.items() if arm.startswith("sweep") and "single" not in arm}
 
@@ -66,13 +67,21 @@ class Case:
 
     @property
     def race_cost(self) -> float:
-        assert self.race is not None
-        return float(self.race["flops"] / self.full_flops)
+        return self.cost_of(self.race)
 
     @property
     def regret_points(self) -> float:
-        assert self.race is not None
-        return float(100 * (self.best[1]["test"] - self.race["test"]))
+        return self.regret_of(self.race)
+
+    def cost_of(self, race: Outcome | None) -> float:
+        """In full fine-tunes."""
+        assert race is not None
+        return float(race["flops"] / self.full_flops)
+
+    def regret_of(self, race: Outcome | None) -> float:
+        """Points of F1 on test that the exhaustive sweep has more."""
+        assert race is not None
+        return float(100 * (self.best[1]["test"] - race["test"]))
 
     def convention(self, name: str) -> float:
         """F1 on test of a convention that spends as much as one full fine-tune on its learning rate."""
@@ -109,6 +118,24 @@ def _show_regret(cases: Sequence[Case]) -> None:
     for task in dict.fromkeys(case.task for case in cases):
         of_task = [case.regret_points for case in cases if case.task == task]
         print(f"  {task}: mean {statistics.mean(of_task):+.1f} over {len(of_task)} seeds")
+
+
+def _show_larger_budget(cases: Sequence[Case]) -> None:
+    """What half a full fine-tune more buys, means over the seeds that have both."""
+    if not cases:
+        return
+    print("\n| task | seeds | regret at 1.0 | at 1.5 | cost at 1.0 | at 1.5 |\n|---|---|---|---|---|---|")
+    for task in dict.fromkeys(case.task for case in cases):
+        mine = [case for case in cases if case.task == task]
+        regrets = (statistics.mean(case.regret_of(race(case)) for case in mine) for race in _BUDGETS)
+        costs = (statistics.mean(case.cost_of(race(case)) for case in mine) for race in _BUDGETS)
+        cells = [*(f"{regret:+.1f}" for regret in regrets), *(f"{cost:.2f}" for cost in costs)]
+        print(f"| {task} | {len(mine)} | {' | '.join(cells)} |")
+    for name, race in zip(("1.0", "1.5"), _BUDGETS, strict=True):
+        print(f"regret at {name}: median {statistics.median(case.regret_of(race(case)) for case in cases):+.1f}")
+
+
+_BUDGETS = (lambda case: case.race, lambda case: case.larger)
 
 
 def _show_conventions(cases: Sequence[Case]) -> None:
