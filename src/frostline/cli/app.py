@@ -11,10 +11,16 @@ import traceback
 import typer
 
 from frostline import __version__
+from frostline.cli.audit import audit_command
 from frostline.cli.audit_freeze import audit_freeze_command
 from frostline.cli.check import check_command
+from frostline.cli.compare import compare_command
+from frostline.cli.doctor import doctor_command
+from frostline.cli.export import export_command
 from frostline.cli.look import blocks_command, clean_command, judge_command, report_command
+from frostline.cli.schema import schema_command
 from frostline.cli.search import demo_command, search_command
+from frostline.cli.watch import watch_command
 from frostline.core.errors import BadInputError, FrostlineError
 
 app = typer.Typer(
@@ -28,10 +34,16 @@ app.command("search")(search_command)
 app.command("check")(check_command)
 app.command("judge")(judge_command)
 app.command("report")(report_command)
+app.command("compare")(compare_command)
+app.command("watch")(watch_command)
+app.command("export")(export_command)
 app.command("blocks")(blocks_command)
 app.command("clean")(clean_command)
+app.command("audit")(audit_command)
 app.command("audit-freeze")(audit_freeze_command)
 app.command("demo")(demo_command)
+app.command("schema")(schema_command)
+app.command("doctor")(doctor_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -107,7 +107,8 @@ def alike(hashes: Sequence[int | None]) -> NDArray[np.int64]:
     links = [np.empty((2, 0), dtype=np.int64)]
     for start in range(0, len(known), CHUNK):
         near_MN = np.bitwise_count(hashes_N[start : start + CHUNK, None] ^ hashes_N) <= NEAR
-        links.append(np.stack(np.nonzero(near_MN)) + [[start], [0]])
+        here, there = np.nonzero(near_MN)
+        links.append(np.stack([here + start, there]).astype(np.int64))
     pairs = known[np.concatenate(links, axis=1)] if len(known) else np.empty((2, 0), dtype=np.int64)
     graph = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), shape=(len(hashes), len(hashes)))
     component_N = connected_components(graph, directed=False)[1]

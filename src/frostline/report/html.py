@@ -31,26 +31,38 @@ def render_html(study: StudyRecord, verdict: Verdict) -> str:
         The whole page. It depends on the two records alone, neither on the clock nor on the machine.
     """
     view = build_view(study, verdict)
-    scripts = tuple(map(_text, _SCRIPTS))
+    charts = {figure.id: figure.data for figure in view.figures}
+    return render_page("report.html", _SCRIPTS, view=view, charts=charts, notices=_text("vendor/NOTICES.txt"))
+
+
+def render_page(template: str, scripts: tuple[str, ...] = (), *, asks_back: bool = False, **values: object) -> str:
+    """Draw a page in the style of the report, in which no script runs but the named ones, each by its hash.
+
+    Args:
+        template: A file of `templates`; it is given `policy`, `style` and `scripts` beside the values.
+        scripts: Files of this package, in the order they build on each other.
+        asks_back: Whether the page may ask the server that it came from for data.
+        values: What the template shows.
+    """
+    texts = tuple(map(_text, scripts))
     return (
         _environment()
-        .get_template("report.html")
+        .get_template(template)
         .render(
-            view=view,
-            policy=_policy(scripts),
+            policy=_policy(texts, asks_back),
             style=Markup(_text("templates/style.css")),  # noqa: S704 - our own file, holds no user text
-            scripts=tuple(map(Markup, scripts)),
-            charts={figure.id: figure.data for figure in view.figures},
-            notices=_text("vendor/NOTICES.txt"),
+            scripts=tuple(map(Markup, texts)),
+            **values,
         )
     )
 
 
-def _policy(scripts: tuple[str, ...]) -> str:
-    hashes = (f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts)
+def _policy(scripts: tuple[str, ...], asks_back: bool) -> str:
+    hashes = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts]
+    allowed = " ".join(hashes) or "'none'"
+    own = "connect-src 'self'; " if asks_back else ""
     return (
-        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; {own}base-uri 'none'; form-action 'none'"
     )
 
 

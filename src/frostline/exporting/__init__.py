@@ -1,0 +1,1 @@
+"""Handing the chosen model of a finished study on, in files that others can load."""
