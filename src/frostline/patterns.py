@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from frostline.core.errors import ModelError
 from frostline.core.predictions import load_features, save_features
@@ -17,7 +21,14 @@ from frostline.core.settings import Settings
 from frostline.finals import Finals
 from frostline.measure.drift import drift
 from frostline.measure.slices import sliced
-from frostline.train.embedding import Embedding, Neighbour, cluster_names, embedding_neighbours, features_at
+from frostline.train.embedding import (
+    Embedding,
+    Neighbour,
+    cluster_names,
+    confirmed,
+    embedding_neighbours,
+    features_at,
+)
 from frostline.train.flops import FlopsMeter
 from frostline.train.old_head import load_old_head
 from frostline.train.old_task import original_weights
@@ -46,7 +57,10 @@ class Patterns:
     """What the test split holds beside what training met."""
 
     parts: Parts | None
-    neighbours: tuple[Overlap, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    """Neighbours across splits, and images that are nearly those of an earlier split."""
+    seen_before: NDArray[np.bool_] | None = None
+    """Per test example: it is nearly an image of an earlier split. None when nothing was compared."""
 
 
 def find_patterns(race: Race, start: Start) -> Patterns:
@@ -55,13 +69,18 @@ def find_patterns(race: Race, start: Start) -> Patterns:
     if start.embedding_depth is None:
         return Patterns(parts=by_column)
     features = _features(race, start.embedding_depth)
-    embedding = Embedding.of(features.pop("train"))
+    embedding = Embedding.of(train := features.pop("train"))
     if embedding.unusable:
         race.progress.say(f"no neighbours are looked for in the pretrained features. {embedding.unusable}")
         return Patterns(parts=by_column)
     near = embedding_neighbours(embedding, features)
-    overlaps = (_overlap(race, split, found) for split, found in near.items() if found)
-    return Patterns(parts=by_column or _by_cluster(race, embedding, features["test"]), neighbours=tuple(overlaps))
+    overlaps = [_overlap(race, split, found) for split, found in near.items() if found]
+    images = _near_images(race, embedding, {"train": train, **features})
+    return Patterns(
+        parts=by_column or _by_cluster(race, embedding, features["test"]),
+        overlaps=(*overlaps, *_image_overlaps(race, images)),
+        seen_before=np.isin(race.data.rows["test"], images[:, 1]),
+    )
 
 
 def slices_of(finals: Finals, parts: Parts | None, *, seed: int) -> tuple[Slice, ...]:
@@ -149,3 +168,37 @@ def _overlap(race: Race, split: str, found: Sequence[Neighbour]) -> Overlap:
         share=len(found) / len(later),
         sample=tuple(f"{where[later[pair.later]]} near {where[rows['train'][pair.train]]}" for pair in nearest),
     )
+
+
+def _near_images(race: Race, embedding: Embedding, features: Mapping[str, Features]) -> NDArray[np.int64]:
+    """Suspected pairs (P, 2) of positions, the earlier split's first, that are alike to the pretrained model, too."""
+    pairs = race.data.suspect_pairs
+    if not len(pairs):
+        return pairs
+    width = next(iter(features.values())).shape[1]
+    everything_NF = np.zeros((len(race.data), width), dtype=np.float32)
+    for split, features_MF in features.items():
+        everything_NF[race.data.rows[split]] = features_MF  # type: ignore[index]  # the name of a split
+    found = confirmed(embedding, [(int(a), int(b)) for a, b in pairs], everything_NF, everything_NF)
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _image_overlaps(race: Race, pairs: NDArray[np.int64]) -> list[Overlap]:
+    rows, where = race.data.rows, race.data.where
+    overlaps = []
+    for earlier, later in combinations(rows, 2):
+        both = np.isin(pairs[:, 0], rows[earlier]) & np.isin(pairs[:, 1], rows[later])
+        here, first = np.unique(pairs[both][:, 1], return_index=True)
+        if len(here):
+            sample = [pairs[both][at] for at in first[:SAMPLE]]
+            overlaps.append(
+                Overlap(
+                    kind="near image",
+                    earlier=earlier,
+                    later=later,
+                    examples=len(here),
+                    share=len(here) / len(rows[later]),
+                    sample=tuple(f"{where[there]} ~ {where[before]}" for before, there in sample),
+                )
+            )
+    return overlaps

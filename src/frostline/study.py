@@ -100,7 +100,10 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
     save_chosen(folder.chosen_weights, race.restore(runs[chosen]).module)
     sentences = {b.name: b.sentence for b in baselines}
     probes, losses = probe_records(race, start, select_labels), equally_far(raced, select, race.plans)
-    clean = ~race.data.overlap_test
+    seen_before = (
+        race.data.overlap_test if patterns.seen_before is None else race.data.overlap_test | patterns.seen_before
+    )
+    clean = ~seen_before
     full = runs[finals.reference] if finals.reference and budget is None else None
     return StudyRecord(
         name=folder.path.name,
@@ -108,7 +111,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         command=f"frostline search {folder.settings} --out {folder.path}-again",
         settings=_plain(settings),
         model=race.model.source,
-        data=_audited(race.data.summary, patterns.neighbours, (*notes, *_start_note(start))),
+        data=_audited(race.data.summary, patterns.overlaps, (*notes, *_start_note(start))),
         blocks=tuple(race.blocks),
         candidates=tuple(candidate_record(race, id) for id in race.plans if id in runs),
         runs=tuple(runs.values()),
@@ -241,9 +244,9 @@ def _refuse_unreadable(settings: Settings) -> None:
         parse_aim(settings.aim)
 
 
-def _audited(summary: DataSummary, neighbours: tuple[Overlap, ...], notes: tuple[str, ...]) -> DataSummary:
-    """What is known of the data at the end: what was guessed on the way, and neighbours in the pretrained features."""
-    audit = summary.audit.model_copy(update={"overlaps": (*summary.audit.overlaps, *neighbours)})
+def _audited(summary: DataSummary, overlaps: tuple[Overlap, ...], notes: tuple[str, ...]) -> DataSummary:
+    """What is known of the data at the end: what was guessed on the way, and what the pretrained features showed."""
+    audit = summary.audit.model_copy(update={"overlaps": (*summary.audit.overlaps, *overlaps)})
     return summary.model_copy(update={"notes": (*summary.notes, *notes), "audit": audit})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import frostline as fl
 from factories import write_messages
@@ -140,3 +141,37 @@ def test_what_cannot_be_read_is_said_before_anything_is_trained(tmp_path: Path, 
         ask(tmp_path, **settings).run()
 
     assert not (tmp_path / "study").exists()
+
+
+def test_pictures_saved_again_across_given_splits_are_found_and_break_the_evidence(tmp_path: Path) -> None:
+    """A test split that holds training pictures at another quality is INVALID, with the numbers without them."""
+    generator = np.random.default_rng(0)
+    for split, each in (("train", 30), ("val", 20), ("test", 30)):
+        for number, colour in enumerate(("red", "green", "blue")):
+            folder = tmp_path / "photos" / split / colour
+            folder.mkdir(parents=True, exist_ok=True)
+            for position in range(each):
+                coarse = generator.integers(0, 160, size=(6, 6, 3), dtype=np.uint8)
+                coarse[..., number] += 60
+                picture = Image.fromarray(coarse).resize((16, 16), Image.Resampling.BICUBIC)
+                picture.save(folder / f"{position:02d}.png")
+                if split == "train" and position < 5:
+                    again = tmp_path / "photos" / "test" / colour
+                    again.mkdir(parents=True, exist_ok=True)
+                    picture.point(lambda value: min(255, value + 2)).save(again / f"again-{position}.png")
+
+    study = fl.Study(
+        model="factories:tiny_image",
+        data=tmp_path / "photos",
+        out=tmp_path / "study",
+        epochs=2,
+        learning_rate=1e-2,
+        budget="all",
+    )
+    result = study.run()
+
+    found = [overlap for overlap in result.record.data.audit.overlaps if overlap.kind == "near image"]
+    assert [(overlap.earlier, overlap.later) for overlap in found] == [("train", "test")]
+    assert found[0].examples >= 10
+    assert result.verdict.verdict == "INVALID"
+    assert len(result.record.test_without_overlap) > 0

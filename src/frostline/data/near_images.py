@@ -93,8 +93,8 @@ def nearest_before(
 def alike(hashes: Sequence[int | None]) -> NDArray[np.int64]:
     """Per image the position of the first one that it is linked to by near hashes; its own where there is none.
 
-    For dealing only: to keep images in one split that may be one picture costs nothing when they are not. Chains of more
-    than `LONGEST` say that the whole set looks alike, and are cut into their images.
+    For dealing only: to keep images in one split that may be one picture costs nothing when they are not. Chains of
+    more than `LONGEST` say that the whole set looks alike, and are cut into their images.
 
     >>> alike([0b0111, 0, None, 2**40 - 1]).tolist()
     [0, 0, 2, 3]

@@ -106,7 +106,7 @@ def plateau(run: Run, *, fall: float = PLATEAU_FALL, epochs: int = PLATEAU_EPOCH
         "plateau",
         first,
         last,
-        f"From epoch {first} to {last} validation loss did not fall by more than {_percent(fall)} below {reached:#.3g}.",
+        f"From epoch {first} to {last} validation loss fell by no more than {_percent(fall)} below {reached:#.3g}.",
     )
 
 
@@ -189,8 +189,8 @@ def rising_while_training_falls(run: Run) -> Seen | None:
         "over-fits",
         best.epoch,
         last.epoch,
-        f"After epoch {best.epoch} validation loss rose from {lowest:#.3g} to {highest:#.3g} while training loss went on "
-        f"falling ({best.train_loss:#.3g} to {last.train_loss:#.3g}).",
+        f"After epoch {best.epoch} validation loss rose from {lowest:#.3g} to {highest:#.3g} while training loss went "
+        f"on falling ({best.train_loss:#.3g} to {last.train_loss:#.3g}).",
     )
 
 
