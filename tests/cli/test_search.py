@@ -194,7 +194,7 @@ def test_usage_errors_exit_with_2(run: Run) -> None:
 
 def test_an_internal_fault_exits_with_3(run: Run, monkeypatch: pytest.MonkeyPatch, study: Path) -> None:
     """What is not the user's fault is not called so."""
-    monkeypatch.setattr("frostline.judge.verdict.judge_study", lambda *given: 1 / 0)
+    monkeypatch.setattr("frostline.judge.asked.judge_study", lambda *given: 1 / 0)
     code, _, err = run("judge", study)
 
     assert code == 3 and "fault in frostline" in err

@@ -67,7 +67,7 @@ def test_a_clean_study_is_green(clean: Pair) -> None:
 
     assert len(cases) == 1 + len(verdict.floors) + len(verdict.checks)
     assert not [name for name, case in cases.items() if case.find("failure") is not None]
-    assert "94.0 %" in (cases["frostline.floors recall at least 80.0 %"].findtext("system-out") or "")
+    assert "94.0 %" in (cases["frostline.floors recall >= 80.0 %"].findtext("system-out") or "")
 
 
 def test_what_stands_against_a_study_is_red(faulty: Pair) -> None:
@@ -92,10 +92,10 @@ def test_what_stands_against_a_study_is_red(faulty: Pair) -> None:
 def test_a_floor_that_is_not_met_or_cannot_be_told_is_red(counts: tuple[tuple[int, ...], ...], type: str) -> None:
     """Green would read as READY."""
     cases = cases_of(*judged(make_study(test={"depth-4": counts})))
-    failure = cases["frostline.floors recall at least 80.0 %"].find("failure")
+    failure = cases["frostline.floors recall >= 80.0 %"].find("failure")
 
     assert failure is not None and failure.get("type") == type
-    assert cases["frostline.floors precision at least 80.0 %"].find("failure") is None
+    assert cases["frostline.floors precision >= 80.0 %"].find("failure") is None
 
 
 def test_notes_pass_and_what_was_not_asked_is_skipped() -> None:

@@ -170,7 +170,15 @@ def _torchvision() -> Iterable[Answer]:
             "Run `pip uninstall torchvision`, or install the build of it that belongs to your torch.",
         )
     else:
-        yield Answer("needed", "torchvision", f"{version('torchvision')}, not used")
+        yield Answer("needed", "torchvision", f"{_version_of('torchvision')}, not used")
+
+
+def _version_of(name: str) -> str:
+    """Of what can be imported; it need not have been installed as a package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "there, as no package"
 
 
 # ---------------------------------------------------------------- devices and room
