@@ -155,7 +155,7 @@
         Plot.link(data.points, { x1: at.x, x2: at.x, y1: (point) => scale * point.new_low,
           y2: (point) => scale * point.new_high, stroke, strokeOpacity: 0.6 }),
         Plot.dot(data.points, { ...at, r: 5, fill: (point) => fill[point.mark], stroke, strokeWidth: 2 }),
-        Plot.text(data.points.filter((point) => point.front), { ...at, text: "name", dx: 9, dy: -9,
+        Plot.text(data.points, { ...at, text: "name", dx: 9, dy: -9,
           textAnchor: "start", fill: (point) => (point.mark === "chosen" ? warm : muted) }),
       ],
     }))];
