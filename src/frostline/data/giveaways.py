@@ -125,8 +125,8 @@ def _in_words(texts: Sequence[str], labels_N: NDArray[np.int64], task: Task) -> 
         for at in np.flatnonzero(accuracy_V >= TELLING):
             word = str(words[at])
             said = (
-                f"The word {word!r} stands in {100 * inside_V[at]:.1f} % of the examples of {task.labels[number]!r} and in "
-                f"{100 * outside_V[at]:.1f} % of the others, and tells them apart"
+                f"The word {word!r} stands in {100 * inside_V[at]:.1f} % of the examples of {task.labels[number]!r} "
+                f"and in {100 * outside_V[at]:.1f} % of the others, and tells them apart"
             )
             found.append(_giveaway("token", word, float(accuracy_V[at]), labels_N, said))
     return found

@@ -21,6 +21,8 @@ RISE = 1.05
 """Validation loss over its best that counts as risen."""
 RISES = 3
 """So many rises in a row are no accident."""
+SLIGHT = 1.02
+"""Loss at the end of a rise over that at its start, below which it is a plateau with a slope."""
 DIVERGED = 2.0
 """Validation loss over that of epoch 0."""
 JUMP = 0.10
@@ -148,7 +150,7 @@ def rising_under_steady_accuracy(run: Run) -> Seen | None:
     if len(rise) <= RISES:
         return None
     (first, low), (last, high) = rise[0], rise[-1]
-    if last.stop_accuracy < first.stop_accuracy:
+    if last.stop_accuracy < first.stop_accuracy or high < SLIGHT * low:
         return None
     return Seen(
         "loss rises",

@@ -13,6 +13,8 @@ TRAININGS = 3
 """Fewer say nothing of how much a result depends on its seed."""
 SPREAD = 0.02
 """Standard deviation over seeds from which a result is unstable."""
+CHI_OF_THREE, WIDTH_IN_ERRORS = 1.73, 3.92
+"""Root of the 95th percentile of chi-squared over its two degrees of freedom; width of a 95 % interval in errors."""
 
 
 @check(code="FRL206", name="seeds-disagree", severity="issue")
@@ -35,7 +37,7 @@ def seeds_disagree(evidence: Evidence) -> Answer:
         ahead, behind = points(max(leads)), points(min(leads))
         seen = f"{seen}, and against {rival} it is {ahead} ahead with one seed and {behind} behind with another"
     # Tied candidates change sides by chance: on a small split a point is an example or two.
-    if spread > SPREAD or (turns and rival not in study.choice.tied):
+    if spread > max(SPREAD, _sampling_spread(evidence)) or (turns and rival not in study.choice.tied):
         return issue(f"Unstable: {seen}.", _steady(chosen, study))
     if turns:
         return note(
@@ -43,6 +45,17 @@ def seeds_disagree(evidence: Evidence) -> Answer:
             f"Do not say that {chosen} is better than {rival}: take whichever costs less or forgets less.",
         )
     return passed(f"Stable: {seen}.")
+
+
+def _sampling_spread(evidence: Evidence) -> float:
+    """Largest standard deviation over three seeds that a select split of this size alone gives, in 19 of 20 cases.
+
+    The spread of three draws around its own is that of a chi-squared variable with two degrees of freedom.
+    """
+    estimate = evidence.chosen_on_select(evidence.needs_study().choice.metric)
+    if estimate.low is None or estimate.high is None:
+        return 0.0
+    return CHI_OF_THREE * (estimate.high - estimate.low) / WIDTH_IN_ERRORS
 
 
 def _confirmed(study: StudyRecord) -> tuple[str, str | None]:

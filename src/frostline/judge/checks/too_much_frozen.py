@@ -31,12 +31,24 @@ def too_much_frozen(evidence: Evidence) -> Answer:
         f"{chosen.id} trains {percent(share)} of the parameters and has accuracy {percent(fit.accuracy)} on train, "
         f"{percent(selected)} on select"
     )
-    if gap >= SMALL_GAP or share >= LITTLE_TRAINABLE:
+    has_room = gap >= SMALL_GAP and not _fits_less_than_others_generalise(evidence, fit.accuracy)
+    if has_room or share >= LITTLE_TRAINABLE:
         return passed(f"Freezing is not what limits it: {seen}.")
     reasons = [reason for reason in (_no_gain(evidence, selected), _below_shallower(evidence)) if reason]
     if reasons:
         return issue(f"Too much may be frozen: {seen}; {' and '.join(reasons)}.", unfreeze(evidence))
     return passed(f"Enough is trainable: {seen}.")
+
+
+def _fits_less_than_others_generalise(evidence: Evidence, trained: float) -> bool:
+    """Whether a plan that freezes less is right more often on unseen examples than the chosen on those it was shown.
+
+    Then the gap between train and select does not acquit the freeze: over-fitted or not, it lacks room.
+    """
+    study, chosen = evidence.needs_study(), evidence.chosen()
+    shallower = (c.id for c in study.candidates if set(c.frozen) < set(chosen.frozen))
+    found = (result.measures.metrics["accuracy"].value for id in shallower if (result := study.result(id, "select")))
+    return any(value is not None and value > trained for value in found)
 
 
 def _no_gain(evidence: Evidence, selected: float) -> str:
