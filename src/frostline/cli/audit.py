@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frostline.cli.options import (
+    GroupColumn,
+    Json,
+    LabelColumn,
+    Positive,
+    SliceColumn,
+    SplitColumn,
+    TextColumn,
+    TimeColumn,
+)
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,21 +35,15 @@ EXIT_CODES = {"CLEAN": 0, "ISSUE": 1, "INVALID": 5}
 
 def audit_command(
     data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet; or folder of splits or images.")],
-    positive: Annotated[str | None, typer.Option(help="Label whose recall and precision are judged.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the texts; guessed when left out.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels; guessed when left out.")] = None,
-    group_column: Annotated[str | None, typer.Option(help="Rows of one group never straddle two splits.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column that says train, validation or test.")] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="Splits that are carved follow it: train earliest, test latest.")
-    ] = None,
-    slice_column: Annotated[
-        str | None, typer.Option(help="Metrics for each of its values; those unseen in training are marked.")
-    ] = None,
+    positive: Positive = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
+    time_column: TimeColumn = None,
+    slice_column: SliceColumn = None,
     seed: Annotated[int, typer.Option(help="Decides the splits that are carved.")] = 0,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Look for leakage and its like: copies, near-duplicates, giveaways, time, labels, too few positives.
 

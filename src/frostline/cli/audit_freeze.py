@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from frostline.cli.search import Json
+from frostline.cli.options import Json
 from frostline.core.errors import BadInputError, suggestion
 
 if TYPE_CHECKING:

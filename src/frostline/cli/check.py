@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frostline.cli.options import Floors, Json
 from frostline.core.errors import BadInputError, DataError
 
 if TYPE_CHECKING:
@@ -33,13 +34,8 @@ def check_command(
     positive: Annotated[
         str | None, typer.Option(help="Label to be found. With two classes the rarer one is taken when left out.")
     ] = None,
-    floor: Annotated[
-        list[str] | None,
-        typer.Option(help="Demand, such as recall>=0.8. May be given several times.", metavar="METRIC>=NUMBER"),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")
-    ] = False,
+    floor: Floors = None,
+    json: Json = False,
 ) -> None:
     """Judge predictions made by any model, at once and without torch.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frostline.cli.search import Json
+from frostline.cli.options import Json
 
 if TYPE_CHECKING:
     from frostline.report.compare_view import Judged

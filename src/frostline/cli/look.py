@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from frostline.cli.search import Floors, Ignored, Json, Summary
+from frostline.cli.options import Floors, Ignored, Json, Summary
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study folder.", metavar="STUDY")]
 

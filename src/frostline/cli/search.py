@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frostline.cli.options import (
+    Floors,
+    GroupColumn,
+    Ignored,
+    Json,
+    LabelColumn,
+    Positive,
+    SliceColumn,
+    SplitColumn,
+    Summary,
+    TextColumn,
+    TimeColumn,
+)
+
 if TYPE_CHECKING:
     from frostline.study import Study
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")]
-Floors = Annotated[
-    list[str] | None,
-    typer.Option("--floor", help="Demand, such as recall>=0.8. May be given several times.", metavar="METRIC>=NUMBER"),
-]
-Ignored = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--ignore",
-        help="Check whose finding shall not decide, with the reason. Several times.",
-        metavar="FRLnnn=REASON",
-    ),
-]
-Summary = Annotated[
-    Path | None,
-    typer.Option("--summary", help="Append the verdict as Markdown to this file, for the page of a CI job."),
-]
 Out = Annotated[Path | None, typer.Option(help="Study folder; must not hold another study.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Delete the stored activations when the study is done.")]
 DryRun = Annotated[
@@ -50,7 +47,7 @@ def search_command(
         str | None, typer.Option(help="The model with its original head, where --model brings none.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Safetensors weights for a module:function model.")] = None,
-    positive: Annotated[str | None, typer.Option(help="Label whose recall and precision are judged.")] = None,
+    positive: Positive = None,
     floor: Floors = None,
     ignore: Ignored = None,
     aim: Annotated[
@@ -71,16 +68,12 @@ def search_command(
         str | None,
         typer.Option(help='depths, surgical, norms, biases, probes, lora, "embeddings,layer[:3]"; several with ";".'),
     ] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the texts; guessed when left out.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels; guessed when left out.")] = None,
-    group_column: Annotated[str | None, typer.Option(help="Rows of one group never straddle two splits.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column that says train, validation or test.")] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="Splits that are carved follow it: train earliest, test latest.")
-    ] = None,
-    slice_column: Annotated[
-        str | None, typer.Option(help="Metrics for each of its values; those unseen in training are marked.")
-    ] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
+    time_column: TimeColumn = None,
+    slice_column: SliceColumn = None,
     image_size: Annotated[int | None, typer.Option(help="Edge in pixels to which images are brought.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs a candidate trains. [default: 5]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step. [default: 32]")] = None,

@@ -193,8 +193,7 @@ def _require_classes_in_time(
 def _require_clusters(
     examples: Examples, labels: NDArray[np.int64], clusters: NDArray[np.int64], task: Task, part: Part, needed: int
 ) -> None:
-    for number, label in enumerate(task.labels):
-        count = len(np.unique(clusters[labels == number]))
+    for label, count in _kinds_by_class(labels, clusters, task):
         if count < needed:
             raise DataError(
                 f"Class {label!r} has {_amount(count, 'text')} in {examples.sources[part]}, "
@@ -206,13 +205,17 @@ def _require_clusters(
 def _require_groups(
     examples: Examples, labels: NDArray[np.int64], groups: NDArray[np.int64], task: Task, part: Part, needed: int
 ) -> None:
-    for number, label in enumerate(task.labels):
-        count = len(np.unique(groups[labels == number]))
+    for label, count in _kinds_by_class(labels, groups, task):
         if count < needed:
             raise DataError(
                 f"Class {label!r} occurs in {_amount(count, 'group')} of {examples.sources[part]}; {_demand(needed)} "
                 "Add groups that hold it, or give the splits as files."
             )
+
+
+def _kinds_by_class(labels: NDArray[np.int64], kinds: NDArray[np.int64], task: Task) -> list[tuple[str, int]]:
+    """How many kinds (clusters, groups) hold each class."""
+    return [(label, len(np.unique(kinds[labels == number]))) for number, label in enumerate(task.labels)]
 
 
 def _amount(count: int, noun: str) -> str:
