@@ -13,18 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from frostline.core.errors import ModelError
 from frostline.models.original import load_original, with_backbone_of
 from frostline.models.task_model import TaskModel
-from frostline.plan.apply import evaluating
 from frostline.train.device import pick_device
-from frostline.train.evaluate import on_device, predict
+from frostline.train.evaluate import predict
 from frostline.train.flops import FlopsMeter
 from frostline.train.inputs import Inputs, Rows
+from frostline.train.old_task import refuse_other_outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +92,5 @@ def load_old_head(
         raise ModelError(f"The old head cannot be asked: {str(error).partition('. ')[0].rstrip('.')}.") from error
     original.module.to(pick_device())
     old_head = OldHead(original=original, inputs=inputs, rows=rows)
-    _refuse_other_outputs(old_head)
+    refuse_other_outputs(original, inputs, rows, asked="new data")
     return old_head
-
-
-def _refuse_other_outputs(old_head: OldHead) -> None:
-    """The network must run on the new inputs and give one number per output of its head."""
-    original = old_head.original
-    batch = on_device(original, old_head.inputs.batch(old_head.rows[:2]))
-    try:
-        with evaluating(original.module), torch.no_grad():
-            shape = tuple(original.logits(batch).shape)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise ModelError(f"{original.source} does not run on two examples of the new data ({error}).") from error
-    if shape[1:] != (original.classes,):
-        raise ModelError(
-            f"{original.source} gives answers of shape {shape} and its last linear layer has {original.classes} "
-            "outputs, so its original head is elsewhere."
-        )

@@ -32,7 +32,7 @@ from frostline.plan.apply import evaluating
 from frostline.train.device import pick_device
 from frostline.train.evaluate import on_device, predict
 from frostline.train.flops import FlopsMeter
-from frostline.train.inputs import ImageInputs, Inputs, TableInputs, TextInputs
+from frostline.train.inputs import ImageInputs, Inputs, Rows, TableInputs, TextInputs
 
 SHOWN = 20
 """How many labels a message lists."""
@@ -119,7 +119,14 @@ def load_old_task(
     original.module.to(pick_device())
     task, note = _task(data, examples, original)
     inputs = _inputs(examples, original)
-    _refuse_other_outputs(original, inputs, len(examples))
+    refuse_other_outputs(
+        original,
+        inputs,
+        np.arange(len(examples)),
+        asked="old data",
+        run_advice="Give the data it was pretrained for, or leave out --old-data.",
+        head_advice="The old task cannot be measured; leave out --old-data.",
+    )
     number = {label: output for output, label in enumerate(task.labels)}
     asked = f"all {len(examples)} examples of {data}, whatever split they are given in"
     return OldTask(
@@ -179,19 +186,29 @@ def _inputs(examples: Examples, original: TaskModel) -> Inputs:
     return ImageInputs.of(cast("Sequence[Path]", examples.inputs), original)
 
 
-def _refuse_other_outputs(original: TaskModel, inputs: Inputs, examples: int) -> None:
-    """The network must run on the old data and give one number per output of its head."""
-    batch = on_device(original, inputs.batch(np.arange(min(2, examples))))
+def refuse_other_outputs(
+    original: TaskModel, inputs: Inputs, rows: Rows, *, asked: str, run_advice: str = "", head_advice: str = ""
+) -> None:
+    """The network must run on the data and give one number per output of its head.
+
+    Args:
+        asked: What the data are called.
+        run_advice: What to do when it does not run.
+        head_advice: What to do when its head is elsewhere.
+
+    Raises:
+        ModelError: It does not.
+    """
+    batch = on_device(original, inputs.batch(rows[:2]))
     try:
         with evaluating(original.module), torch.no_grad():
             shape = tuple(original.logits(batch).shape)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise ModelError(
-            f"{original.source} does not run on two examples of the old data ({error}). "
-            "Give the data it was pretrained for, or leave out --old-data."
-        ) from error
+        said = f"{original.source} does not run on two examples of the {asked} ({error})."
+        raise ModelError(f"{said} {run_advice}".rstrip()) from error
     if shape[1:] != (original.classes,):
-        raise ModelError(
+        said = (
             f"{original.source} gives answers of shape {shape} and its last linear layer has {original.classes} "
-            "outputs, so its original head is elsewhere. The old task cannot be measured; leave out --old-data."
+            "outputs, so its original head is elsewhere."
         )
+        raise ModelError(f"{said} {head_advice}".rstrip())
