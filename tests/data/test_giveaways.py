@@ -86,7 +86,7 @@ def test_a_feature_that_tells_is_found(tmp_path: Path, classes: int) -> None:
 
     assert (giveaway.kind, giveaway.name) == ("feature", "paid")
     assert (giveaway.balanced_accuracy, giveaway.examples) == (1.0, 300)
-    assert "'paid'" in giveaway.sentence and giveaway.sentence.endswith("100.0%.")
+    assert "'paid'" in giveaway.sentence and giveaway.sentence.endswith("100.0 %.")
 
 
 @pytest.mark.parametrize("telling", [0.0, 0.5, 0.9])
@@ -119,7 +119,7 @@ def test_a_word_or_sign_that_tells_is_found(tmp_path: Path, sign: str, name: str
     (giveaway,) = found(messages(tmp_path / "m.csv", sign))
 
     assert (giveaway.kind, giveaway.name, giveaway.balanced_accuracy) == ("token", name, 1.0)
-    assert "100.0% of the examples of 'spam' and in 0.0% of the others" in giveaway.sentence
+    assert "100.0 % of the examples of 'spam' and in 0.0 % of the others" in giveaway.sentence
 
 
 def test_messages_without_a_sign_have_no_giveaway(tmp_path: Path) -> None:
