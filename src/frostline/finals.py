@@ -37,8 +37,9 @@ class Finals:
     reference: str | None
     """Candidate that freezes nothing, when it was trained to its end."""
     select: Mapping[str, Predictions]
-    """Of every candidate and baseline, the finalists' with their thresholds."""
+    """Of every candidate and baseline, as the choice was made by."""
     test: Mapping[str, Predictions]
+    """Of the finalists and the baselines, with their thresholds."""
     thresholds: Mapping[str, ThresholdChoice]
     earlier: tuple[Opening, ...]
 
@@ -72,10 +73,10 @@ def play_finals(
         for baseline in baselines
     }
     thresholds = {} if aim is None else thresholds_of({n: select[n] for n in answers}, aim, finalists[0])
-    truth, earlier = _open_test(race, answers)
+    truth, earlier = _open_test(race, answers, thresholds)
     test = {name: Predictions.from_probabilities(task, truth, answer) for name, answer in answers.items()}
-    for name, threshold in thresholds.items():
-        select[name], test[name] = (given[name].with_threshold(threshold.at) for given in (select, test))
+    # On the select split answers stay those that the choice was made by: fits and other candidates are measured so too.
+    test |= {name: test[name].with_threshold(threshold.at) for name, threshold in thresholds.items()}
     return Finals(
         finalists=tuple(finalists),
         reference=propose.FULL if propose.FULL in finalists else None,
@@ -138,10 +139,14 @@ def comparisons(choice: Choice, finals: Finals, *, margin: float, seed: int) -> 
     )
 
 
-def _open_test(race: Race, answers: Mapping[str, Probabilities]) -> tuple[NDArray[np.int64], tuple[Opening, ...]]:
+def _open_test(
+    race: Race, answers: Mapping[str, Probabilities], thresholds: Mapping[str, ThresholdChoice]
+) -> tuple[NDArray[np.int64], tuple[Opening, ...]]:
     """The test labels, and who read them before. A resumed study goes on with the opening it had."""
     labels, opening = race.data.sealed.open(tuple(answers))
-    opening = opening.model_copy(update={"study": race.folder.path.name, "answers_sha256": _answers_sha256(answers)})
+    opening = opening.model_copy(
+        update={"study": race.folder.path.name, "answers_sha256": _answers_sha256(answers, thresholds)}
+    )
     known = {(o.test_sha256, o.contenders) for o in race.ledger.openings()}
     if (opening.test_sha256, opening.contenders) not in known:
         race.ledger.add_opening(opening)
@@ -158,9 +163,10 @@ def _open_test(race: Race, answers: Mapping[str, Probabilities]) -> tuple[NDArra
     return labels, earlier
 
 
-def _answers_sha256(answers: Mapping[str, Probabilities]) -> str:
-    """Of the classes that are answered, by contender."""
+def _answers_sha256(answers: Mapping[str, Probabilities], thresholds: Mapping[str, ThresholdChoice]) -> str:
+    """Of the classes that are answered, by contender, and from which score on: another threshold is another answer."""
     digest = hashlib.sha256()
     for name in sorted(answers):
-        digest.update(name.encode() + b"\0" + answers[name].argmax(axis=1).astype("<i8").tobytes())
+        at = thresholds[name].at if name in thresholds else None
+        digest.update(f"{name} {at}".encode() + b"\0" + answers[name].argmax(axis=1).astype("<i8").tobytes())
     return digest.hexdigest()

@@ -239,3 +239,10 @@ def test_without_rates_there_is_no_table() -> None:
 
     assert head_rates_table(study) is None
     assert "The head's learning rate" not in read(render_html(study, verdict))
+
+
+def test_no_trained_freeze_plan_is_said_instead_of_a_reason_that_is_not_there() -> None:
+    """A race may train full fine-tuning alone: then there is no plan to replay for."""
+    replay = make_replay().model_copy(update={"runs": ()})
+
+    assert replay_sentence(make_study(replay=replay)) == "Nothing was replayed: no freeze plan was trained."

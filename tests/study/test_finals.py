@@ -49,7 +49,8 @@ def test_threshold_is_chosen_on_select_and_used_on_test(finished: fl.StudyResult
     assert chosen.aim == "highest recall at a precision of at least 50.0 %"
     select, test = (record.result(record.choice.candidate, split) for split in ("select", "test"))  # type: ignore[arg-type]
     assert select is not None and test is not None
-    assert select.measures.metrics["recall"] == chosen.select["recall"]
+    # What was chosen by is answered at .5, so that it can be held against fits on train and other candidates.
+    assert select.measures.metrics["recall"] == chosen.default["recall"]
     points = [p for p in test.measures.curve if p.tp + p.fp == _answered_positive(test.measures.confusion.binary)]
     assert points, "the answers are those of one threshold"
 
@@ -100,6 +101,8 @@ def test_other_answers_to_the_same_test_examples_are_counted(tmp_path: Path) -> 
 
     assert first.record.earlier_openings == again.record.earlier_openings == ()
     assert [opening.study for opening in other.record.earlier_openings] == ["first"]
+    moved = ask(tmp_path, "moved", aim="f1").run()
+    assert len(moved.record.earlier_openings) == 2, "another threshold on the same scores is another answer"
     finding = next(check for check in other.verdict.checks if check.code == "FRL503")
     assert finding.outcome == "note" and "first" in finding.sentence
     alone = judge_study(other.record.model_copy(update={"earlier_openings": ()}))

@@ -51,6 +51,8 @@ def replay_sentence(study: StudyRecord) -> str:
     spared = sum(run.spared_train_flops + run.spared_evaluate_flops for run in study.runs)
     if not on:
         reasons = {run.off_because for run in study.replay.runs}
+        if not reasons:
+            return "Nothing was replayed: no freeze plan was trained."
         return f"Replay is off because {'; '.join(sorted(reasons))}."
     return (
         f"Frozen computation was replayed for {len(on)} of {len(study.replay.runs)} freeze plans: "
