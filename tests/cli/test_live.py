@@ -14,6 +14,7 @@ from test_race import ask
 
 from frostline.cli.live import RaceTable, Region
 from frostline.cli.progress import BarProgress, PlainProgress, terminal_progress
+from frostline.cli.time_left import TimeLeft
 from frostline.core.progress import Progress, in_words
 from frostline.core.records import Standing
 
@@ -230,7 +231,7 @@ def test_a_second_finish_does_not_print_the_table_twice() -> None:
 
 
 def test_a_race_ends_with_its_table_printed_once(tmp_path: Path) -> None:
-    """From start to end on a terminal: candidates in training are seen, and one table stays, of every decision."""
+    """On a terminal: candidates in training and the time left are seen; one table stays, of every decision."""
     console = screen()
     record = ask(tmp_path, epochs=4).run(BarProgress(console)).record
     last = {standing.candidate: standing for standing in record.race}
@@ -240,8 +241,85 @@ def test_a_race_ends_with_its_table_printed_once(tmp_path: Path) -> None:
 
     assert console._live_stack == []
     assert re.search(r"training\S* +\S*epoch \d of 4", raw(console))
+    assert re.search(r"\d% of the budget spent by the last decision; a\S* .* left\b", raw(console))
     assert left.count("Candidate") == 1
     assert {line[2:].split()[0] for line in final[1:-1]} == set(last)
     assert all(standing.decision in row_of(candidate, final) for candidate, standing in last.items())
     assert final[1].startswith(f"> {next(s.candidate for s in record.race if s.decision == 'finished')} ")
     assert share and 0 < int(share[1]) <= 100
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def raced(shares: tuple[float, ...], clock: Clock, progress: PlainProgress) -> None:
+    progress.spent(0.0)
+    for share in shares:
+        with progress.step("full-seed-0, epoch 1 of 8", 1) as step:
+            clock.now_s += 60
+            step.advance()
+        progress.spent(share)
+        progress.decided(STANDINGS[-1])
+
+
+def test_plain_lines_tell_it_at_every_tenth_of_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not at 5 %, and not at every decision."""
+    clock = Clock()
+    raced((0.05, 0.25, 0.3, 0.5), clock, PlainProgress(TimeLeft(clock)))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
+
+    assert lines == ["  25% of the budget spent, about 6 min left", "  50% of the budget spent, about 4 min left"]
+
+
+def test_the_table_tells_it_until_one_has_finished() -> None:
+    """In its last line, beside the share; what is trained after the race has no budget."""
+    clock = Clock()
+    table = RaceTable(TimeLeft(clock))
+    table.decided(STANDINGS[4])
+    table.spent(0.0)
+    assert "left" not in lines_of(table, 100)[-1]
+    table.begins("full-seed-0, epoch 1 of 8")
+    clock.now_s += 120
+    table.spent(0.5)
+    assert lines_of(table, 100)[-1].endswith("50% of the budget spent by the last decision; about 2 min left")
+    table.decided(STANDINGS[4].model_copy(update={"decision": "finished", "rung": None}))
+
+    assert "left" not in lines_of(table, 100)[-1]
+
+
+def rows_of(lines: list[str]) -> list[str]:
+    """The table without what stands below it."""
+    rows = [line.rstrip() for line in lines]
+    return rows[: next(n for n, row in enumerate(rows) if row.startswith("  > leads"))]
+
+
+def test_the_live_table_survives_a_screen_that_changes() -> None:
+    """Narrower, lower and wide again while it is live: its rows are those of a screen that always had that size."""
+    console = screen()
+    progress = BarProgress(console)
+    for standing in STANDINGS:
+        progress.decided(standing)
+    with progress.step("full-seed-0, epoch 3 of 8", 2) as step:
+        live = progress._live
+        assert live is not None
+        for width, height in ((140, 60), (50, 60), (30, 12), (140, 60)):
+            with live._lock:  # else its thread may draw a second time
+                console.size = (width, height)
+                before = len(raw(console))
+                live.refresh()
+                drawn = SCREEN_CODES.sub("", raw(console)[before:]).replace("\r", "").splitlines()
+            assert rows_of(drawn) == rows_of(lines_of(Region(progress._table, progress._bars), width, height))
+            assert max(map(cell_len, drawn)) <= width
+            assert len(drawn) <= height
+        step.advance()
+    progress.decided(STANDINGS[4].model_copy(update={"decision": "finished", "rung": None}))
+    progress.say("chosen: everything is trained")
+
+    assert console._live_stack == []
+    assert left_by(console).count("Candidate") == 1

@@ -17,16 +17,29 @@ from frostline.cli.check import check_command
 from frostline.cli.compare import compare_command
 from frostline.cli.doctor import doctor_command
 from frostline.cli.export import export_command
+from frostline.cli.group import FrostlineGroup
 from frostline.cli.look import blocks_command, clean_command, judge_command, report_command
 from frostline.cli.schema import schema_command
 from frostline.cli.search import demo_command, search_command
+from frostline.cli.terminal import be_quiet, leave_out_colour
 from frostline.cli.watch import watch_command
 from frostline.core.errors import BadInputError, FrostlineError
 
+FIRST_STEPS = """First things to try:
+
+frostline demo signs  # the whole job, on embedded photographs
+
+frostline check --counts tp=85,fn=15,fp=10,tn=90  # a verdict on four counts
+
+frostline search --model ./minilm --data messages.csv --dry-run  # its price"""
+
 app = typer.Typer(
     name="frostline",
+    cls=FrostlineGroup,
     help="Choose which layers of a PyTorch model to freeze, prove the freeze, measure honestly and judge the result.",
+    epilog=FIRST_STEPS,
     no_args_is_help=True,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -55,6 +68,16 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Say the version."),
+    quiet: bool = typer.Option(
+        False, "--quiet", callback=be_quiet, help="Tell no progress; verdict, answers and errors stay."
+    ),
+    no_color: bool = typer.Option(
+        False,
+        "--no-color",
+        callback=leave_out_colour,
+        is_eager=True,  # so that `--no-color --help` prints a help without colour
+        help="Print without colour, as with NO_COLOR in the environment.",
+    ),
 ) -> None:
     pass
 

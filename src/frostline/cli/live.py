@@ -16,6 +16,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from frostline.cli.time_left import TimeLeft
 from frostline.core.records import Standing
 
 _TRAINING = re.compile(r"(?P<candidate>.+)-seed-\d+, (?P<epoch>epoch \d+ of \d+)")
@@ -70,8 +71,9 @@ class RaceTable:
     Narrow screens lose columns, never candidates: a reason is cut, a name is folded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, time_left: TimeLeft | None = None) -> None:
         self._rows: dict[str, _Row] = {}
+        self._time_left = time_left or TimeLeft()
         self._spent: float | None = None
         self._winner: str | None = None
         self.is_on = False
@@ -89,6 +91,7 @@ class RaceTable:
         """Of the budget, as a fraction."""
         self.is_on = True
         self._spent = share
+        self._time_left.spent(share)
 
     def heard(self, sentence: str) -> None:
         """A run that goes on says how far it is, which decisions of an earlier process do not tell."""
@@ -97,6 +100,7 @@ class RaceTable:
 
     def begins(self, what: str) -> str | None:
         """The candidate that a step trains; None when it does something else."""
+        self._time_left.works()
         training = _TRAINING.fullmatch(what)
         if training is None:
             return None
@@ -156,6 +160,8 @@ class RaceTable:
         below = ["> leads"]
         if self._spent is not None:
             below.append(f"{self._spent:.0%} of the budget spent by the last decision")
+        if self._winner is None and (left := self._time_left.in_words()):
+            below.append(left)
         lines = ["; ".join(below)]
         if hidden:
             counts = Counter(row.state for row in hidden)

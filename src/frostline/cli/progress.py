@@ -14,18 +14,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from frostline.cli.live import RaceTable, Region
-from frostline.core.progress import Progress, Step, in_words
+from frostline.cli.terminal import is_quiet
+from frostline.cli.time_left import TimeLeft
+from frostline.core.progress import Progress, Silent, Step, in_words
 from frostline.core.records import Standing
 
 
 def terminal_progress() -> Progress:
-    """What suits standard error: plain lines in a pipe and on a terminal that cannot redraw."""
+    """What suits standard error: plain lines in a pipe and on a terminal that cannot redraw; nothing with --quiet."""
+    if is_quiet():
+        return Silent()
     console = Console(stderr=True)
     return BarProgress(console) if sys.stderr.isatty() and console.is_interactive else PlainProgress()
 
 
+SHARE_WORTH_A_LINE = 0.1
+"""Of the budget, spent since plain lines last told how long a race still takes."""
+
+
 class PlainProgress:
     """One line for each thing said or decided, and for each stretch of work when it is done."""
+
+    def __init__(self, time_left: TimeLeft | None = None) -> None:
+        self._time_left = time_left or TimeLeft()
+        self._told_at = 0.0
 
     def say(self, sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)  # noqa: T201, this is the terminal's side
@@ -33,6 +45,7 @@ class PlainProgress:
     @contextmanager
     def step(self, what: str, parts: int) -> Iterator[Step]:
         began = perf_counter()
+        self._time_left.works()
         yield _Uncounted()
         self.say(f"  {what}: {perf_counter() - began:.0f} s")
 
@@ -40,7 +53,11 @@ class PlainProgress:
         self.say(in_words(standing))
 
     def spent(self, share: float) -> None:
-        """The study says what was spent when it is done."""
+        self._time_left.spent(share)
+        left = self._time_left.in_words()
+        if left is not None and share - self._told_at >= SHARE_WORTH_A_LINE:
+            self._told_at = share
+            self.say(f"  {share:.0%} of the budget spent, {left}")
 
 
 class _Uncounted:
