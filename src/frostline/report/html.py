@@ -13,7 +13,9 @@ from markupsafe import Markup
 from frostline.core.records import StudyRecord, Verdict
 from frostline.report.view import build_view
 
-_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "templates/charts.js")
+_CHARTS = ("templates/charts.js", "templates/race.js", "templates/live.js")
+"""Ours, one script of three files."""
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", _CHARTS)
 """In the order they build on each other."""
 
 
@@ -35,16 +37,18 @@ def render_html(study: StudyRecord, verdict: Verdict) -> str:
     return render_page("report.html", _SCRIPTS, view=view, charts=charts, notices=_text("vendor/NOTICES.txt"))
 
 
-def render_page(template: str, scripts: tuple[str, ...] = (), *, asks_back: bool = False, **values: object) -> str:
+def render_page(
+    template: str, scripts: tuple[str | tuple[str, ...], ...] = (), *, asks_back: bool = False, **values: object
+) -> str:
     """Draw a page in the style of the report, in which no script runs but the named ones, each by its hash.
 
     Args:
         template: A file of `templates`; it is given `policy`, `style` and `scripts` beside the values.
-        scripts: Files of this package, in the order they build on each other.
+        scripts: Files of this package, in the order they build on each other; files in one tuple are one script.
         asks_back: Whether the page may ask the server that it came from for data.
         values: What the template shows.
     """
-    texts = tuple(map(_text, scripts))
+    texts = tuple(_text(one) if isinstance(one, str) else "\n".join(map(_text, one)) for one in scripts)
     return (
         _environment()
         .get_template(template)

@@ -39,7 +39,7 @@ class Figure:
     """A chart: what it says in words, its numbers as a table, and what draws it."""
 
     id: str
-    """Name of the function in `templates/charts.js` that draws it."""
+    """Name of the function in `templates/charts.js`, or `race.js`, that draws it."""
     title: str
     alt: str
     """What the chart shows, for a reader who cannot see it."""

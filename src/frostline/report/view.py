@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
+from frostline.report.candidates_view import CandidatesView, candidates_view
 from frostline.report.old_task_view import dial_table, forgetting_sentence, forgetting_table, seeds_table
+from frostline.report.operating_view import OperatingView, calibration_figure, operating_view
 from frostline.report.pareto_view import pareto_figure
 from frostline.report.parts import Figure, Mark, Table
 from frostline.report.plan_view import PlanView, build_plan_view
@@ -40,6 +42,12 @@ class ReportView:
     plan: PlanView
     depth: Figure
     curves: Figure
+    each: CandidatesView | None
+    """Every candidate that was trained, to choose from; None when nobody else than the chosen one was."""
+    operating: OperatingView | None
+    """What other thresholds would give on the select split; None without scores of two classes."""
+    calibration: Figure | None
+    """Whether the scores on the test split can be read as probabilities; None without scores."""
     contenders: Figure
     without_overlap: Table | None
     sliced: str
@@ -79,7 +87,7 @@ class ReportView:
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """The charts, in the order of the page."""
+        """The charts, in the order of the page, without those that carry their own numbers."""
         drawn = (self.depth, self.curves, self.contenders, self.pareto, self.costs, self.race_figure)
         return tuple(figure for figure in drawn if figure is not None)
 
@@ -109,6 +117,9 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         plan=build_plan_view(study),
         depth=figures.depth_figure(study),
         curves=figures.curves_figure(study),
+        each=candidates_view(study),
+        operating=operating_view(study),
+        calibration=calibration_figure(study),
         contenders=figures.contenders_figure(study),
         without_overlap=figures.contenders_table(clean, study.choice.candidate, caption) if clean else None,
         sliced=slices_sentence(study),
