@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 import typer
@@ -235,31 +234,19 @@ def test_every_help_has_an_example(command: str, monkeypatch: pytest.MonkeyPatch
     assert set(re.findall(r"(?<!\S)--[a-z-]+", " ".join(examples))) <= known
 
 
-def test_help_is_instant_and_needs_no_torch() -> None:
-    """Of every command in one process: without torch, scipy or scikit-learn, and far below 0.3 s each."""
+def test_no_help_needs_torch() -> None:
+    """Of every command in one process: no torch, scipy or scikit-learn. `benchmarks/check_start.py` takes the time."""
     program = (
-        "from typer.testing import CliRunner; from frostline.cli.app import app; from time import perf_counter\n"
+        "from typer.testing import CliRunner; from frostline.cli.app import app\n"
+        "import sys\n"
         f"for command in {COMMANDS!r}:\n"
-        "    began = perf_counter(); code = CliRunner().invoke(app, [command, '--help']).exit_code\n"
-        "    print(code, perf_counter() - began)\n"
+        "    print(CliRunner().invoke(app, [command, '--help']).exit_code)\n"
         "print([name for name in ('torch', 'scipy', 'sklearn', 'transformers') if name in sys.modules])"
     )
-    *rows, heavy = in_a_shell(program).stdout.splitlines()
+    *codes, heavy = in_a_shell(program).stdout.splitlines()
 
     assert heavy == "[]"
-    assert len(rows) == len(COMMANDS)
-    assert all(row.split()[0] == "0" and float(row.split()[1]) < 0.3 for row in rows), rows
-
-
-@pytest.mark.slow
-def test_a_help_takes_a_third_of_a_second_from_start_to_end() -> None:
-    """The fastest of several, since a busy machine slows some."""
-    took = []
-    for _ in range(7):
-        began = perf_counter()
-        assert in_a_shell(MAIN, "search", "--help").returncode == 0
-        took.append(perf_counter() - began)
-    assert min(took) < 0.3
+    assert codes == ["0"] * len(COMMANDS)
 
 
 @pytest.mark.parametrize(

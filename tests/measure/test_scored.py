@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
@@ -175,12 +173,3 @@ def test_measuring_scores_is_asked_for() -> None:
     assert (plain.scored, plain.calibration, plain.curve) == ({}, None, ())
     assert set(full.scored) == set(SCORED) and full.calibration is not None and full.curve
     assert full.scored["log_loss"].value == pytest.approx(full.loss)
-
-
-def test_five_thousand_examples_take_a_moment() -> None:
-    """All five metrics with 2,000 resamples: five seconds would be the limit, and a busy machine is allowed for."""
-    predictions = drawn(np.random.default_rng(8), 5_000, 1_000)
-    start = time.process_time()
-    scored_metrics(predictions)
-
-    assert time.process_time() - start < 5

@@ -23,7 +23,6 @@ MATRIX = (
     "[...document.querySelectorAll('[data-live=candidates] tbody tr')]"
     ".map((row) => [...row.cells].map((cell) => cell.textContent))"
 )
-IN_TIME_MS = 2_000
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +160,12 @@ def test_a_point_under_the_pointer_tells_its_values(browser: Tab, tmp_path: Path
     assert browser.complaints == []
 
 
-def test_a_hundred_candidates_are_interactive_in_time(browser: Tab, tmp_path: Path) -> None:
-    """From the start of loading to the last drawing, and from a choice to what it shows: two seconds at most."""
+def test_any_of_a_hundred_candidates_can_be_chosen(browser: Tab, tmp_path: Path) -> None:
+    """The last one's curves and mistakes are drawn. How long that takes is written in docs/design/0003-charts.md."""
     _open(browser, large_study(), tmp_path)
-    loaded = browser.run("performance.getEntriesByType('navigation')[0].domComplete")
-    _choose(browser, 0)
-    browser.run("globalThis.began = performance.now()")
     _choose(browser, 99)
-    answered = browser.run("(document.body.offsetHeight, performance.now() - began)")
 
     assert browser.run("document.querySelectorAll('[data-live=candidates] svg').length") == 4
     assert browser.run("document.querySelector('[data-live=candidates] caption').textContent").startswith(
         "Confusion of plan-99"
     )
-    assert loaded < IN_TIME_MS and answered < IN_TIME_MS, (loaded, answered)
