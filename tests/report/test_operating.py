@@ -7,8 +7,10 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from builders import BINARY, make_predictions, make_study, spam_counts, with_scores
+from frostline.core.predictions import Predictions
 from frostline.core.records import StudyRecord, Verdict
 from frostline.measure.measures import measure
+from frostline.measure.threshold import choose_threshold, parse_aim
 from frostline.report.html import render_html
 from frostline.report.operating_view import SHOWN, calibration_figure, operating_view
 from report.samples import judged
@@ -51,6 +53,27 @@ def test_the_slider_begins_at_the_present_answers_of_select() -> None:
     assert view is not None and view.data["current"] == view.start
     assert list(view.data["points"])[view.start][1:] == [282, 10]  # type: ignore[arg-type, index]
     assert "on the select split" in view.alt and "never on test" in view.table.note
+
+
+def test_the_slider_begins_at_the_threshold_that_was_fixed_for_an_aim(
+    honest: tuple[StudyRecord, np.ndarray, np.ndarray],
+) -> None:
+    """Its counts are those from that score on, not those of .5 by which the plan was chosen."""
+    study, true, scores = honest
+    answers = Predictions.from_probabilities(BINARY, true, np.stack([1 - scores, scores], axis=1))
+    fixed = choose_threshold(answers, parse_aim("cost:fn=20,fp=1"))
+    curve = measure(answers.with_threshold(fixed.at), "select", scored=True).curve
+    select = tuple(
+        r.model_copy(update={"measures": r.measures.model_copy(update={"curve": curve})}) if r.name == "depth-4" else r
+        for r in study.select
+    )
+    view = operating_view(study.model_copy(update={"select": select, "thresholds": {"depth-4": fixed}}))
+    answered = scores >= fixed.at
+
+    assert view is not None and view.data["current"] == view.start
+    counts = [int((answered & (true == 1)).sum()), int((answered & (true == 0)).sum())]
+    assert list(view.data["points"])[view.start][1:] == counts  # type: ignore[arg-type, index]
+    assert f"at a score of {fixed.at:.3f} or more gives recall" in view.alt
 
 
 def test_the_table_has_ten_thresholds_with_both_ends_and_the_present_one(clean: Pair) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from frostline.core.records import CurvePoint, StudyRecord
+from frostline.core.records import CurvePoint, StudyRecord, ThresholdChoice
 from frostline.report import words
 from frostline.report.parts import Figure, Json, Row, Table
 
@@ -46,13 +46,15 @@ def operating_view(study: StudyRecord) -> OperatingView | None:
         return None
     points = result.measures.curve[::-1]
     positives, negatives = counts["tp"] + counts["fn"], counts["fp"] + counts["tn"]
-    present = [n for n, point in enumerate(points) if (point.tp, point.fp) == (counts["tp"], counts["fp"])]
-    answered = counts["tp"] + counts["fp"]
-    start = present[0] if present else min(range(len(points)), key=lambda n: abs(_answered(points[n]) - answered))
+    fixed = study.thresholds.get(chosen)
+    # With an aim the test split is answered from another score on than the select split was chosen by.
+    found = _counts_of(fixed, positives) if fixed is not None else (counts["tp"], counts["fp"])
+    present = [n for n, point in enumerate(points) if (point.tp, point.fp) == found]
+    start = present[0] if present else min(range(len(points)), key=lambda n: abs(_answered(points[n]) - sum(found)))
     confusion = result.measures.confusion
     positive = confusion.positive or ""
     other = next((label for label in confusion.labels if label != positive), f"not {positive}")
-    at = study.thresholds[chosen].at if chosen in study.thresholds else 0.5
+    at = 0.5 if fixed is None else fixed.at
     said = _reading(points[start], positives)
     return OperatingView(
         positive=positive,
@@ -110,6 +112,14 @@ def calibration_figure(study: StudyRecord) -> Figure | None:
             "the model is more often right than it claims, below it less.",
         ),
     )
+
+
+def _counts_of(fixed: ThresholdChoice, positives: int) -> tuple[int, int]:
+    """True and false positives on the select split from the threshold that was fixed there."""
+    recall, precision = fixed.select["recall"].value or 0.0, fixed.select["precision"].value
+    tp = round(recall * positives)
+    # Without precision nothing is answered; with none right, how many are answered is not in the record.
+    return tp, round(tp / precision) - tp if precision else 0
 
 
 def _answered(point: CurvePoint) -> int:
