@@ -309,6 +309,7 @@ class Study:
 
         Raises:
             BadInputError: Something that was given cannot be used.
+            InvalidEvidence: Two given splits hold the very same inputs.
         """
         _refuse_unreadable(self.settings)
         with self.folder.opened(self.settings, resume=self.resume) as ledger:
@@ -326,6 +327,7 @@ class Study:
 
         Raises:
             BadInputError: Something that was given cannot be used.
+            InvalidEvidence: Two given splits hold the very same inputs.
         """
         budget = self.settings.budget
         with tempfile.TemporaryDirectory(prefix="frostline-") as place:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from frostline.cli.options import Json
 
-def doctor_command(
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")
-    ] = False,
-) -> None:
+
+def doctor_command(json: Json = False) -> None:
     """Look over the installation: packages, devices, free room, and where readings of test labels are counted.
 
     Exit code: 0 all is well, 2 something needed is missing or broken. An extra that is not installed is no fault.

@@ -137,10 +137,6 @@ def _package(wanted: Requirement) -> Answer:
     return Answer(group, wanted.name, found)
 
 
-def _quoted_extra(wanted: Requirement) -> str:
-    return f"'frostline[{wanted.extra}]'"
-
-
 def _spec(wanted: Requirement) -> str:
     return f"'{wanted.name}>={wanted.least}'" if wanted.least else wanted.name
 
