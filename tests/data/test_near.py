@@ -125,7 +125,7 @@ def test_templates_that_leave_too_few_different_texts_are_refused(tmp_path: Path
     spam = [("spam", f"{message(n)} {name}") for n in range(3) for name in NAMES]
     ham = [("ham", message(n)) for n in range(100, 160)]
 
-    with pytest.raises(DataError, match=r"Class 'spam' has 3 texts in m\.csv, near-duplicates counting once; 4 are"):
+    with pytest.raises(DataError, match=r"Class 'spam' has 3 examples in m\.csv, near-duplicates counting once; 4 are"):
         load_data(write(tmp_path / "m.csv", spam + ham))
 
 

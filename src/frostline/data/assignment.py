@@ -196,7 +196,7 @@ def _require_clusters(
     for label, count in _kinds_by_class(labels, clusters, task):
         if count < needed:
             raise DataError(
-                f"Class {label!r} has {_amount(count, 'text')} in {examples.sources[part]}, "
+                f"Class {label!r} has {_amount(count, 'example')} in {examples.sources[part]}, "
                 f"near-duplicates counting once; {_demand(needed)} Add other examples of it, or give the splits as "
                 "files."
             )

@@ -68,7 +68,7 @@ class Audit(Record):
     near_clusters: int = 0
     """Groups of near-duplicates that were kept together when splits were dealt."""
     overlaps: tuple[Overlap, ...] = ()
-    """Only between splits that were given; splits we carve cannot overlap."""
+    """Copies and near-duplicates between splits that were given; neighbours in the features between any two."""
     suspects: tuple[Suspect, ...] = ()
     """Pairs of images that look like near-duplicates, between any two splits."""
     later_than_test: int | None = None
