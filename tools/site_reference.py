@@ -34,7 +34,7 @@ def _exit_codes() -> str:
 
 
 def api_page() -> str:
-    """One section for each public name: signature and docstring; of a class also its public methods."""
+    """One section for each public name: signature and docstring; of a class also its public members."""
     parts = [
         "# Python",
         "Everything in `frostline.__all__`, by name. `import frostline as fl` loads none of it before it is used.",
@@ -73,17 +73,29 @@ def _described(name: str, value: Any) -> Iterator[str]:
     if inspect.isclass(value):
         for method, found in vars(value).items():
             if (method == "__call__" or not method.startswith("_")) and inspect.getdoc(found):
-                yield from _member(name, method, found)
+                yield from _member(value, method, found)
 
 
-def _member(owner: str, name: str, found: Any) -> Iterator[str]:
+def _member(owner: type, name: str, found: Any) -> Iterator[str]:
     function = found.__func__ if isinstance(found, classmethod | staticmethod) else found
     if not inspect.isfunction(function) and not isinstance(found, property):
         return
-    yield f"### {owner}.{name}".replace("__", r"\_\_")
+    if inspect.isfunction(function) and _is_internal(owner, function):
+        return
+    yield f"### {owner.__name__}.{name}".replace("__", r"\_\_")
     if inspect.isfunction(function):
         yield _signature(name, function, bound=not isinstance(found, staticmethod), returns=True)
     yield _docstring(found)
+
+
+def _is_internal(owner: type, function: Any) -> bool:
+    """Whether a method asks for what users do not hold: a class of the owner's own room that is not public."""
+    room = ".".join(owner.__module__.split(".")[:2])
+    public = {getattr(frostline, name) for name in frostline.__all__}
+    asked = (p.annotation for p in inspect.signature(function).parameters.values() if p.default is p.empty)
+    known = inspect.unwrap(function).__globals__
+    named = [known.get(word) for annotation in asked for word in re.findall(r"\w+", _type(annotation))]
+    return any(inspect.isclass(c) and c not in public and f"{c.__module__}.".startswith(f"{room}.") for c in named)
 
 
 def _signature(name: str, value: Any, *, bound: bool, returns: bool) -> str:

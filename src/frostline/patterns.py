@@ -1,7 +1,7 @@
 """What is new in the test split, and what is suspiciously old: parts that training never met, neighbours across splits.
 
 Both come from the pretrained features after the block whose linear probe was best. Nothing here needs a label of the
-test split, and nothing of it is chosen by.
+test split, and nothing of it is chosen by. The same parts of the select split are there to look at every candidate.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frostline.core.errors import ModelError
-from frostline.core.predictions import load_features, save_features
-from frostline.core.records import Drift, Overlap, Run, Slice
+from frostline.core.predictions import Predictions, load_features, save_features
+from frostline.core.records import Drift, Overlap, Run, SelectSlice, Slice
 from frostline.core.settings import Settings
 from frostline.finals import Finals
 from frostline.measure.drift import drift
-from frostline.measure.slices import sliced
+from frostline.measure.slices import sliced, sliced_on_select
 from frostline.train.embedding import (
     Embedding,
     Neighbour,
@@ -43,9 +43,11 @@ SAMPLE = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """To which part each test example belongs."""
+    """To which part each example belongs."""
 
     names: Sequence[str]
+    """Of the test split."""
+    select_names: Sequence[str]
     in_training: Mapping[str, int]
     """Training examples by part."""
     words: str
@@ -77,7 +79,7 @@ def find_patterns(race: Race, start: Start) -> Patterns:
     overlaps = [_overlap(race, split, found) for split, found in near.items() if found]
     images = _near_images(race, embedding, {"train": train, **features})
     return Patterns(
-        parts=by_column or _by_cluster(race, embedding, features["test"]),
+        parts=by_column or _by_cluster(race, embedding, features),
         overlaps=(*overlaps, *_image_overlaps(race, images)),
         seen_before=np.isin(race.data.rows["test"], images[:, 1]),
     )
@@ -91,6 +93,11 @@ def slices_of(finals: Finals, parts: Parts | None, *, seed: int) -> tuple[Slice,
     other = None if full is None or full == chosen else finals.test[full]
     names = (chosen, full or "")
     return sliced(finals.test[chosen], parts.names, parts.in_training, reference=other, names=names, seed=seed)
+
+
+def select_slices_of(answers: Mapping[str, Predictions], parts: Parts | None) -> tuple[SelectSlice, ...]:
+    """Every candidate part by part on the select split, by the answers that the choice was made by."""
+    return () if parts is None else sliced_on_select(answers, parts.select_names, parts.in_training)
 
 
 def drift_of(
@@ -142,18 +149,25 @@ def _by_column(race: Race) -> Parts:
     values, rows = race.data.slices, race.data.rows
     return Parts(
         names=[values[row] for row in rows["test"]],
+        select_names=[values[row] for row in rows["select"]],
         in_training=Counter(values[row] for row in rows["train"]),
         words="by the values of the slice column",
     )
 
 
-def _by_cluster(race: Race, embedding: Embedding, test: Features) -> Parts | None:
+def _by_cluster(race: Race, embedding: Embedding, features: Mapping[str, Features]) -> Parts | None:
     data = race.data
     labels = data.labels[data.rows["train"]]
-    clusters = cluster_names(embedding, labels, data.task.labels, {"test": test}, race.seed)
+    asked = {split: features[split] for split in ("test", "select")}
+    clusters = cluster_names(embedding, labels, data.task.labels, asked, race.seed)
     if clusters is None:
         return None
-    return Parts(names=clusters.names["test"], in_training=clusters.in_training, words=clusters.from_words)
+    return Parts(
+        names=clusters.names["test"],
+        select_names=clusters.names["select"],
+        in_training=clusters.in_training,
+        words=clusters.from_words,
+    )
 
 
 def _overlap(race: Race, split: str, found: Sequence[Neighbour]) -> Overlap:

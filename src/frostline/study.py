@@ -41,7 +41,7 @@ from frostline.judge.check import read_floors
 from frostline.judge.ignored import parse_ignored
 from frostline.measure.threshold import parse_aim
 from frostline.models.sources import model_of
-from frostline.patterns import drift_of, find_patterns, slices_of
+from frostline.patterns import drift_of, find_patterns, select_slices_of, slices_of
 from frostline.plan import propose
 from frostline.plan.blocks import blocks as find_blocks
 from frostline.report.write import write_report
@@ -133,6 +133,7 @@ def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Prog
         confirmations=confirmed,
         slices=slices_of(finals, patterns.parts, seed=settings.seed),
         slices_from=patterns.parts.words if patterns.parts else "",
+        select_slices=select_slices_of(select, patterns.parts),
         thresholds=dict(finals.thresholds),
         openings=tuple(ledger.openings()),
         earlier_openings=finals.earlier,

@@ -65,3 +65,14 @@ def test_sections_of_a_docstring_become_lists_and_examples_code() -> None:
         r"^ {4,}\S", re.sub(r"^Source.*\n(?: +.*\n)*", "", outside, flags=re.MULTILINE), flags=re.MULTILINE
     )
     assert "- `optimizer`: Asked whether" in section(api_page(), "fl.prove_frozen")
+
+
+def test_members_that_ask_for_what_users_do_not_hold_are_left_out() -> None:
+    """Of `Replay`, what a loop of one's own calls stays and what only its own room can call goes, as does no other."""
+    page = api_page()
+    members = {name: re.findall(rf"^### {name}\.(.+)$", page, flags=re.MULTILINE) for name in frostline.__all__}
+
+    assert members["Replay"] == ["sentence", r"\_\_call\_\_", "refuse"]
+    assert members["FreezePlan"] == ["upto", "matching", "freeze_depth", "sentence"], "blocks are another room's"
+    assert members["Study"] == ["of", "run", "forecast"], "settings are another room's"
+    assert not re.search(r"^\w+\(.*\bbatch: Batch\b", page, flags=re.MULTILINE)

@@ -20,7 +20,8 @@ from frostline.core.predictions import Predictions
 from frostline.core.records import Slice, Task
 from frostline.measure.compare import compare
 from frostline.measure.independent import fisher_midp, newcombe
-from frostline.measure.slices import BEYOND, FEW, FEW_NEW, MOST, sliced
+from frostline.measure.measures import measure
+from frostline.measure.slices import BEYOND, FEW, FEW_NEW, MOST, slice_metrics, sliced, sliced_on_select
 
 rate = st.integers(1, 60).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 
@@ -228,3 +229,58 @@ def test_names_that_do_not_fit_are_refused() -> None:
         parts(answers(0, 30), ["sms"] * 29)
     with pytest.raises(ValueError, match="same examples"):
         parts(answers(0, 30), ["sms", "mail"] * 15, reference=answers(1, 30))
+
+
+# ---------------------------------------------------------------- every candidate, on the select split
+
+
+@pytest.mark.parametrize("task", [BINARY, TOPICS], ids=["two classes", "four classes"])
+def test_each_candidate_is_measured_on_its_own_rows(task: Task) -> None:
+    """Values are those of scikit-learn on the rows of a part, the whole estimate that of the usual measures."""
+    given = {name: answers(seed, 240, task, wrong=0.1 * seed) for seed, name in enumerate(("full", "depth-4"), start=1)}
+    names = [("sms", "mail", "chat", "sms")[n % 4] for n in range(240)]
+
+    for part in sliced_on_select(given, names, {"sms": 50, "mail": 20}):
+        inside = np.array(names) == part.name
+        assert part.metrics.keys() == given.keys()
+        for candidate, predictions in given.items():
+            true, said, found = predictions.true_N[inside], predictions.predicted_N[inside], part.metrics[candidate]
+            oracle = (
+                {"recall": recall_score(true, said), "precision": precision_score(true, said)}
+                if task is BINARY
+                else {"accuracy": accuracy_score(true, said)}
+            )
+            assert {metric: estimate.value for metric, estimate in found.items()} == pytest.approx(oracle)
+            whole = measure(predictions.take(inside), "select").metrics
+            assert found == {metric: whole[metric] for metric in slice_metrics(task)}
+
+
+@given(
+    names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=80),
+    trained=st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 40)),
+)
+def test_both_splits_are_parted_by_the_same_rules(names: list[str], trained: dict[str, int]) -> None:
+    """Names, order, sizes and examples in training are those that the test split would get; no example is lost."""
+    given = answers(0, len(names))
+    on_test, on_select = parts(given, names, trained), sliced_on_select({"full": given}, names, trained)
+
+    assert [(part.name, part.examples, part.in_training) for part in on_select] == [
+        (part.name, part.examples, part.in_training) for part in on_test
+    ]
+    assert not on_select or sum(part.examples for part in on_select) == len(names)
+
+
+def test_a_part_without_positives_says_why_recall_is_undefined() -> None:
+    """Undefined with its reason, never 0."""
+    true_N = np.array([0] * 20 + [0, 1] * 20)
+    given = Predictions(task=BINARY, true_N=true_N, predicted_N=true_N)
+    found = {p.name: p.metrics["full"] for p in sliced_on_select({"full": given}, ["quiet"] * 20 + ["sms"] * 40, {})}
+
+    assert found["quiet"]["recall"].value is None and found["quiet"]["recall"].undefined
+    assert found["sms"]["recall"].value == 1
+
+
+def test_a_name_too_few_is_refused() -> None:
+    """Names of another split would be silently wrong."""
+    with pytest.raises(ValueError, match="20 examples have 19 names"):
+        sliced_on_select({"full": answers(0, 20)}, ["sms"] * 19, {})

@@ -85,12 +85,37 @@ def test_test_split_is_parted_by_clusters_when_no_column_is_named(finished: fl.S
 
 
 def test_test_split_is_parted_by_a_named_column(tmp_path: Path) -> None:
-    """Each value of the column is a part, and no feature of the model."""
+    """Each value of the column is a part, and no feature of the model; so it is on the select split."""
     data = with_column(tmp_path, "sender")
     record = ask(tmp_path, data=data, slice_column="sender").run().record
 
-    assert {part.name for part in record.slices} == {"old", "new"}
+    assert {part.name for part in record.slices} == {part.name for part in record.select_slices} == {"old", "new"}
     assert sum(part.in_training for part in record.slices) == record.data.split("train").examples
+    assert {p.name: p.in_training for p in record.slices} == {p.name: p.in_training for p in record.select_slices}
+
+
+def test_every_candidate_is_shown_part_by_part_on_the_select_split(finished: fl.StudyResult) -> None:
+    """Whoever answered it, finalist or not; parts add up to the split, and recall lies between those of its parts."""
+    record, parts = finished.record, finished.record.select_slices
+    answered = {result.name for result in record.select if result.kind == "candidate"}
+
+    assert sum(part.examples for part in parts) == record.data.split("select").examples
+    assert all(part.metrics.keys() == answered for part in parts)
+    for name in answered:
+        whole = record.result(name, "select")
+        recalls = [value for part in parts if (value := part.metrics[name]["recall"].value) is not None]
+        assert whole is not None and (all_in_all := whole.measures.metrics["recall"].value) is not None
+        assert min(recalls) <= all_in_all <= max(recalls)
+
+
+def test_the_parts_of_candidates_open_no_test_label(finished: fl.StudyResult) -> None:
+    """There are candidates with parts that no opening of the test split names, and there was one opening."""
+    record = finished.record
+    (opening,) = record.openings
+    beside = {name for part in record.select_slices for name in part.metrics} - set(opening.contenders)
+
+    assert beside
+    assert not beside & {result.name for result in record.test}
 
 
 def test_other_answers_to_the_same_test_examples_are_counted(tmp_path: Path) -> None:

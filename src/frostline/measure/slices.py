@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frostline.core.predictions import Predictions
-from frostline.core.records import Comparison, Difference, Slice
+from frostline.core.records import Comparison, Difference, SelectSlice, Slice, Task
 from frostline.measure.compare import compare
 from frostline.measure.corrections import benjamini_hochberg
 from frostline.measure.independent import fisher_midp, newcombe
-from frostline.measure.measures import measure
+from frostline.measure.measures import confusion_of, estimate, measure
 
 FEWEST = 5
 """Slices of fewer examples are taken together."""
@@ -71,29 +72,95 @@ def sliced(
     >>> [(part.name, part.in_training, part.against_rest.value) for part in parts]
     [('chat', 0, -1.0), ('sms', 300, 1.0)]
     """
-    if len(names_N) != len(chosen):
-        raise ValueError(f"{len(chosen)} examples have {len(names_N)} names of slices: give one to each")
+    groups = _groups(names_N, in_training, examples=len(chosen))
+    against = [_against_rest(chosen, group.inside_N) for group in groups]
+    corrected = benjamini_hochberg([difference.p for difference in against])
+    return tuple(
+        Slice(
+            name=group.name,
+            examples=int(group.inside_N.sum()),
+            in_training=group.in_training,
+            measures=measure(chosen.take(group.inside_N), "test"),
+            against_rest=difference.model_copy(update={"adjusted_p": adjusted_p}),
+            against_reference=_against(chosen, reference, group.inside_N, names, seed),
+        )
+        for group, difference, adjusted_p in zip(groups, against, corrected, strict=True)
+    )
+
+
+def sliced_on_select(
+    answers: Mapping[str, Predictions], names_N: Sequence[str], in_training: Mapping[str, int]
+) -> tuple[SelectSlice, ...]:
+    """Measure every candidate on every slice of the select split, to look at.
+
+    Args:
+        answers: By candidate, all to the same examples; at least one.
+        names_N: The slice of each example.
+        in_training: Examples of the train split by slice; a slice that is missing has none.
+
+    Returns:
+        Slices in the order of `sliced`, each with the metrics of `slice_metrics` for each candidate. They are compared
+        with nothing: the candidate was chosen on these examples. Empty when all examples are in one slice.
+
+    Raises:
+        ValueError: There is not one name an example.
+
+    >>> from frostline.core.records import Task
+    >>> task, true = Task(labels=("a", "b", "c")), np.tile([0, 1, 2], 20)
+    >>> answers = Predictions(task=task, true_N=true, predicted_N=np.where(np.arange(60) < 45, true, 0))
+    >>> parts = sliced_on_select({"full": answers}, ["sms"] * 45 + ["chat"] * 15, {"sms": 300})
+    >>> [(part.name, part.examples, part.metrics["full"]["accuracy"].value) for part in parts]
+    [('chat', 15, 0.3333333333333333), ('sms', 45, 1.0)]
+    """
+    first = next(iter(answers.values()))
+    return tuple(
+        SelectSlice(
+            name=group.name,
+            examples=int(group.inside_N.sum()),
+            in_training=group.in_training,
+            metrics={
+                candidate: {
+                    metric: estimate(metric, confusion_of(given.take(group.inside_N)))
+                    for metric in slice_metrics(given.task)
+                }
+                for candidate, given in answers.items()
+            },
+        )
+        for group in _groups(names_N, in_training, examples=len(first))
+    )
+
+
+def slice_metrics(task: Task) -> tuple[str, ...]:
+    """What a slice is shown with: one that lacks a class has no mean over the classes, so of several their accuracy.
+
+    >>> slice_metrics(Task(labels=("ham", "spam"), positive="spam"))
+    ('recall', 'precision')
+    """
+    return ("accuracy",) if task.positive is None else ("recall", "precision")
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A slice as it is shown: one name, or several together."""
+
+    name: str
+    inside_N: NDArray[np.bool_]
+    in_training: int
+
+
+def _groups(names_N: Sequence[str], in_training: Mapping[str, int], *, examples: int) -> tuple[_Group, ...]:
+    """In the order in which they are shown; none when there is only one."""
+    if len(names_N) != examples:
+        raise ValueError(f"{examples} examples have {len(names_N)} names of slices: give one to each")
     group_of = _grouped(names_N, in_training)
     groups_N = np.array([group_of[name] for name in names_N])
     trained: Counter[str] = Counter()
     for name, group in group_of.items():
         trained[group] += in_training.get(name, 0)
-    ordered = list(dict.fromkeys(group_of.values()))
+    ordered = dict.fromkeys(group_of.values())
     if len(ordered) < 2:
         return ()
-    against = [_against_rest(chosen, groups_N == group) for group in ordered]
-    corrected = benjamini_hochberg([difference.p for difference in against])
-    return tuple(
-        Slice(
-            name=group,
-            examples=int((groups_N == group).sum()),
-            in_training=trained[group],
-            measures=measure(chosen.take(groups_N == group), "test"),
-            against_rest=difference.model_copy(update={"adjusted_p": adjusted_p}),
-            against_reference=_against(chosen, reference, groups_N == group, names, seed),
-        )
-        for group, difference, adjusted_p in zip(ordered, against, corrected, strict=True)
-    )
+    return tuple(_Group(name, groups_N == name, trained[name]) for name in ordered)
 
 
 def _grouped(names_N: Sequence[str], in_training: Mapping[str, int]) -> dict[str, str]:

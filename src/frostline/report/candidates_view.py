@@ -1,7 +1,7 @@
-"""Every candidate that was trained, to choose from: its curves, and its mistakes on the select split.
+"""Every candidate that was trained, to choose from: its curves, its mistakes and its parts on the select split.
 
-A study may hold a hundred candidates of a hundred classes, so the data are short: four digits, and of a confusion
-matrix only the cells that hold something.
+A study may hold a hundred candidates of a hundred classes, so the data are short: four digits, of a confusion
+matrix only the cells that hold something, and of the parts only what differs between candidates.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from frostline.core.records import Confusion, Epoch, Run, StudyRecord
 from frostline.measure.curves import read_curve
 from frostline.report import words
 from frostline.report.parts import Json, Row, Table
+from frostline.report.slices_view import select_slices_table
 
 WHOLE = 12
 """Classes up to which a confusion matrix is drawn whole; of more, the commonest mistakes are listed."""
 LISTED = 40
 """Mistakes that are listed."""
+_SHARED = 3
+"""Cells of a part that are the same for every candidate: its name, its examples, those in training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidatesView:
-    """What `candidates` of `templates/live.js` draws, and the chosen one's matrix for who has no scripts."""
+    """What `candidates` of `templates/live.js` draws, and the chosen one's tables for who has no scripts."""
 
     names: tuple[str, ...]
     """The chosen one first."""
@@ -31,6 +34,8 @@ class CandidatesView:
     """How to read the matrix, and which class is the positive one."""
     data: Mapping[str, Json]
     table: Table
+    parts: Table | None
+    """None when the select split was not parted."""
 
 
 def candidates_view(study: StudyRecord) -> CandidatesView | None:
@@ -57,9 +62,11 @@ def candidates_view(study: StudyRecord) -> CandidatesView | None:
             "labels": list(labels),
             "whole": WHOLE,
             "listed": LISTED,
+            "shared": _SHARED,
             "runs": [_packed(study, run, labels) for run in runs],
         },
         table=confusion_table(shown.measures.confusion, chosen),
+        parts=select_slices_table(study, chosen),
     )
 
 
@@ -98,6 +105,7 @@ def _packed(study: StudyRecord, run: Run, labels: tuple[str, ...]) -> dict[str, 
     confusion = result.measures.confusion if result else None
     # A result of another task's labels cannot share their list.
     known = confusion if confusion is not None and confusion.labels == labels else None
+    parts = select_slices_table(study, run.candidate)
     return {
         "name": run.candidate,
         "epochs": [_short(epoch) for epoch in run.epochs],
@@ -105,6 +113,7 @@ def _packed(study: StudyRecord, run: Run, labels: tuple[str, ...]) -> dict[str, 
         "ended": run.ended,
         "seen": [[sight.first_epoch, sight.last_epoch, sight.kind] for sight in read_curve(run)],
         "cells": None if known is None else [number for cell in _cells(known) for number in cell],
+        "parts": None if parts is None else [list(row.cells[_SHARED:]) for row in parts.rows],
     }
 
 

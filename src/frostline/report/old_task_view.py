@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from frostline.core.records import Confirmation, StudyRecord
+from frostline.core.records import Confirmation, DialPoint, Estimate, StudyRecord
 from frostline.report import words
-from frostline.report.parts import Row, Table
+from frostline.report.parts import Figure, Json, Row, Table
 
 
 def forgetting_sentence(study: StudyRecord) -> str:
@@ -49,17 +49,65 @@ def forgetting_table(study: StudyRecord) -> Table | None:
     )
 
 
-def dial_table(study: StudyRecord) -> Table | None:
-    """Between the pretrained and the fine-tuned weights; None when that was not asked."""
+def dial_figure(study: StudyRecord) -> Figure | None:
+    """Both tasks between the pretrained and the fine-tuned weights; None when that was not asked."""
     if not study.dial:
         return None
+    metric, chosen = study.choice.metric, study.choice.candidate
+    points: list[Json] = [
+        {
+            "task": task,
+            "share": point.share,
+            "chosen": point.candidate == chosen,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+        }
+        for point in study.dial
+        for task, estimate in zip(("new", "old"), _both(point, metric), strict=True)
+    ]
+    return Figure(
+        id="dial",
+        title="Between the pretrained and the fine-tuned weights",
+        alt=_dial_words(study),
+        data={"metric": words.heading(metric), "points": points},
+        table=_dial_table(study),
+    )
+
+
+def _both(point: DialPoint, metric: str) -> tuple[Estimate, Estimate]:
+    """The new task, on the select split, and the old one."""
+    return point.select.metrics[metric], point.forgetting.after
+
+
+def _dial_words(study: StudyRecord) -> str:
+    metric = study.choice.metric
+    (first_new, first_old), (last_new, last_old) = (
+        [words.estimate_value(*pair) for pair in zip((metric, "accuracy"), _both(study.dial[end], metric), strict=True)]
+        for end in (0, -1)
+    )
+    said = (
+        f"At the pretrained end {words.metric_name(metric)} on the select split is {first_new} and accuracy on the "
+        f"old task {first_old}; at the fine-tuned end they are {last_new} and {last_old}."
+    )
+    for point in study.dial:
+        if point.candidate == study.choice.candidate:
+            new, old = _both(point, metric)
+            said += (
+                f" Chosen: {words.percent(point.share, 0)} of the way, with {words.metric_name(metric)} "
+                f"{words.estimate_text(metric, new)} and accuracy on the old task "
+                f"{words.estimate_text('accuracy', old)}."
+            )
+    return said
+
+
+def _dial_table(study: StudyRecord) -> Table:
     metric = study.choice.metric
     rows = [
         Row(
             (
                 words.percent(point.share, 0),
-                words.estimate_text(metric, point.select.metrics.get(metric)),
-                words.estimate_text("accuracy", point.forgetting.after),
+                *map(words.estimate_text, (metric, "accuracy"), _both(point, metric)),
                 words.difference_text("accuracy", point.forgetting.drop),
             ),
             "chosen" if point.candidate == study.choice.candidate else "",

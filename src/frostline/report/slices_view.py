@@ -1,8 +1,9 @@
-"""New patterns and thresholds: the chosen candidate part by part, and from which score on it answers."""
+"""New patterns and thresholds: candidates part by part, and from which score on the chosen one answers."""
 
 from __future__ import annotations
 
-from frostline.core.records import Slice, StudyRecord
+from frostline.core.records import SelectSlice, Slice, StudyRecord
+from frostline.measure.slices import slice_metrics
 from frostline.report import words
 from frostline.report.parts import Mark, Row, Table
 
@@ -22,8 +23,7 @@ def slices_table(study: StudyRecord) -> Table | None:
     """Each part of the test split with its metrics; None when it was not parted."""
     if not study.slices:
         return None
-    # A part that lacks a class has no mean over the classes, so of several classes accuracy is shown.
-    shown = ("recall", "precision") if study.data.task.positive is not None else ("accuracy",)
+    shown = slice_metrics(study.data.task)
     return Table(
         caption="Part by part, on the test split",
         columns=(
@@ -45,12 +45,42 @@ def _row(part: Slice, shown: tuple[str, ...]) -> Row:
     cells = (
         part.name,
         words.count(part.examples),
-        words.count(part.in_training) if part.in_training else UNSEEN,
+        _met(part.in_training),
         *(words.estimate_text(metric, part.measures.metrics[metric]) for metric in shown),
         words.difference_text("recall", part.against_rest),
         words.p_value(part.against_rest.adjusted_p),
     )
-    return Row(cells, "unsure" if part.in_training == 0 else "")
+    return Row(cells, _new(part.in_training))
+
+
+def _met(in_training: int) -> str:
+    return words.count(in_training) if in_training else UNSEEN
+
+
+def _new(in_training: int) -> Mark:
+    return "" if in_training else "unsure"
+
+
+def select_slices_table(study: StudyRecord, candidate: str) -> Table | None:
+    """Each part of the select split as one candidate answers it; None when it was not parted, or not answered."""
+    if not any(candidate in part.metrics for part in study.select_slices):
+        return None
+    shown = slice_metrics(study.data.task)
+    usual = " Everybody answers the most probable class here, whatever the threshold." if study.thresholds else ""
+    return Table(
+        caption=f"{candidate} part by part, on the select split",
+        columns=("Part", "Examples", "In training", *map(words.heading, shown)),
+        align=f"lrr{'r' * len(shown)}",
+        rows=tuple(_select_row(part, candidate, shown) for part in study.select_slices),
+        note=f"Parts: {study.slices_from}. The choice was made on these examples, and nothing is judged by them: the "
+        f"test split stays sealed for whoever is no finalist.{usual} A part with few examples has a wide interval: "
+        "read that, not the value.",
+    )
+
+
+def _select_row(part: SelectSlice, candidate: str, shown: tuple[str, ...]) -> Row:
+    texts = (words.estimate_text(metric, part.metrics[candidate][metric]) for metric in shown)
+    return Row((part.name, words.count(part.examples), _met(part.in_training), *texts), _new(part.in_training))
 
 
 def thresholds_table(study: StudyRecord) -> Table | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from frostline.core.records import StudyRecord, Verdict
 from frostline.report import figures, sections, words
 from frostline.report.candidates_view import CandidatesView, candidates_view
-from frostline.report.old_task_view import dial_table, forgetting_sentence, forgetting_table, seeds_table
+from frostline.report.old_task_view import dial_figure, forgetting_sentence, forgetting_table, seeds_table
 from frostline.report.operating_view import OperatingView, calibration_figure, operating_view
 from frostline.report.pareto_view import pareto_figure
 from frostline.report.parts import Figure, Mark, Table
@@ -62,7 +62,8 @@ class ReportView:
     """What the chosen candidate forgot of the old task, or that it was not measured."""
     forgetting: Table | None
     pareto: Figure | None
-    dial: Table | None
+    dial: Figure | None
+    """Between the pretrained and the fine-tuned weights; None when that was not asked."""
     seeds: Table | None
     costs: Figure
     head_rates: Table | None
@@ -88,7 +89,7 @@ class ReportView:
     @property
     def figures(self) -> tuple[Figure, ...]:
         """The charts, in the order of the page, without those that carry their own numbers."""
-        drawn = (self.depth, self.curves, self.contenders, self.pareto, self.costs, self.race_figure)
+        drawn = (self.depth, self.curves, self.contenders, self.pareto, self.dial, self.costs, self.race_figure)
         return tuple(figure for figure in drawn if figure is not None)
 
 
@@ -131,7 +132,7 @@ def build_view(study: StudyRecord, verdict: Verdict) -> ReportView:
         forgotten=forgetting_sentence(study),
         forgetting=forgetting_table(study),
         pareto=pareto_figure(study),
-        dial=dial_table(study),
+        dial=dial_figure(study),
         seeds=seeds_table(study),
         costs=figures.costs_figure(study),
         head_rates=sections.head_rates_table(study),

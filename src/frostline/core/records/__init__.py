@@ -37,6 +37,7 @@ from frostline.core.records.measured import (
     Estimate,
     Measures,
     NonInferiority,
+    SelectSlice,
     Slice,
     ThresholdChoice,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "ReplayedRun",
     "Result",
     "Run",
+    "SelectSlice",
     "Severity",
     "Slice",
     "SplitName",

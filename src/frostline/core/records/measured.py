@@ -173,3 +173,14 @@ class Slice(Record):
     `adjusted_p` after Benjamini and Hochberg."""
     against_reference: Comparison | None = None
     """The chosen candidate against full fine-tuning here; None when that was not trained to its end."""
+
+
+class SelectSlice(Record):
+    """Part of the select split, and what every candidate that answered it does there. Nothing is judged by it."""
+
+    name: str
+    examples: int
+    in_training: int
+    """Examples of it in the train split. 0: a new pattern."""
+    metrics: dict[str, dict[str, Estimate]]
+    """By candidate: recall and precision of the positive class; accuracy with several classes."""

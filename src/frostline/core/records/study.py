@@ -22,7 +22,7 @@ from frostline.core.records.happened import (
     Run,
     Standing,
 )
-from frostline.core.records.measured import Comparison, Slice, ThresholdChoice
+from frostline.core.records.measured import Comparison, SelectSlice, Slice, ThresholdChoice
 
 
 class StudyRecord(Record):
@@ -75,6 +75,8 @@ class StudyRecord(Record):
     """Of the test split, for the chosen candidate."""
     slices_from: str = ""
     """What the slices are: "column 'source'", "8 clusters of the frozen embedding"; empty when there are none."""
+    select_slices: tuple[SelectSlice, ...] = ()
+    """The same parts of the select split, for every candidate; empty in records of earlier versions, too."""
     openings: tuple[Opening, ...]
     earlier_openings: tuple[Opening, ...] = ()
     """By other studies, of the same test examples, before this study's."""

@@ -160,8 +160,8 @@ function pareto(data, width) {
   const scale = rate(data.metric) ? 100 : 1, stroke = (point) => (point.mark === "chosen" ? warm : ice);
   const at = { x: (point) => 100 * point.old, y: (point) => scale * point.new };
   const front = d3.sort(data.points.filter((point) => point.front), (point) => point.old);
-  return [Plot.plot(base(width, 320, {
-    marginBottom: 44, marginRight: 64,
+  const chart = Plot.plot(base(width, 320, {
+    marginBottom: 44, marginRight: 48,
     x: { label: "accuracy on the old task, %", labelAnchor: "center", labelArrow: "none", nice: true, ticks: 6 },
     y: { label: `${data.metric} on the new task${scale === 100 ? ", %" : ""}`, labelArrow: "none", grid: true,
          nice: true, ticks: 6 },
@@ -175,12 +175,65 @@ function pareto(data, width) {
       Plot.link(data.points, { x1: at.x, x2: at.x, y1: (point) => scale * point.new_low,
         y2: (point) => scale * point.new_high, stroke, strokeOpacity: 0.6 }),
       Plot.dot(data.points, { ...at, r: 5, fill: (point) => fill[point.mark], stroke, strokeWidth: 2 }),
-      Plot.text(data.points, { ...at, text: "name", dx: 9, dy: -9,
-        textAnchor: "start", fill: (point) => (point.mark === "chosen" ? warm : muted) }),
       hover(data.points, at, (point) => `${point.name}\n${data.metric} on the new task ${worth(data.metric, point.new)}\n`
         + `accuracy on the old task ${percent(point.old)}`),
     ],
-  }))];
+  }));
+  const dots = data.points.map((point) => ({ text: point.name, chosen: point.mark === "chosen",
+    px: chart.scale("x").apply(at.x(point)), py: chart.scale("y").apply(at.y(point)) }));
+  write(chart, besideDots(dots, 56, width), "start");
+  return [chart];
+}
+
+// Names near their dots, the chosen one's first, on no other name and no other dot, and below the front where there is
+// room, for there its line is not. A name without room is left to the tip and the table.
+function besideDots(dots, left, right) {
+  const middle = (left + right) / 2, placed = [];
+  for (const dot of d3.sort(dots, (one) => !one.chosen)) {
+    const long = 7.6 * dot.text.length, after = dot.px + 9, before = dot.px - 9 - long;
+    const sides = dot.px < middle ? [[after, 12], [before, 12], [after, -12]] : [[before, 12], [before, -12], [after, 12]];
+    const spot = sides.map(([lx, dy]) => ({ ...dot, lx, ly: dot.py + dy, end: lx + long })).find((name) =>
+      name.lx >= left && name.end <= right
+      && placed.every((other) => Math.abs(other.ly - name.ly) > 15 || other.end < name.lx || other.lx > name.end)
+      && dots.every(({ px, py }) => Math.abs(py - name.ly) > 11 || px < name.lx - 6 || px > name.end + 6));
+    if (spot) placed.push(spot);
+  }
+  return placed;
+}
+
+// Both tasks on one axis where they have one unit: a point lost and a point kept are then as long.
+function dial(data, width) {
+  const one = rate(data.metric), panels = one ? [["new", "old"]] : [["new"], ["old"]];
+  const metric = { new: data.metric, old: "Accuracy" }, colour = { new: ice, old: plain }, side = { new: -1, old: 1 };
+  const name = { new: `${data.metric} on the new task`, old: "accuracy on the old task" };
+  const shares = [...new Set(data.points.map((point) => point.share))], ends = { 0: "pretrained", 1: "fine-tuned" };
+  const x = (point) => point.share + 0.005 * side[point.task] * one;
+  return panels.map((tasks) => {
+    const points = defined(data.points).filter((point) => tasks.includes(point.task));
+    const percents = rate(metric[tasks[0]]), stroke = (point) => (point.chosen ? warm : colour[point.task]);
+    return Plot.plot(base(one ? width : panelWidth(width), 320, {
+      marginTop: 34, marginBottom: 44, marginRight: 40,
+      x: { label: "share of the fine-tuned weights", labelAnchor: "center", labelArrow: "none", domain: [-0.02, 1.02],
+           ticks: shares, tickFormat: (share) => ends[share] ?? `${100 * share}\u00a0%` },
+      y: { label: one ? "%" : `${name[tasks[0]]}${percents ? ", %" : ""}`, labelArrow: "none", grid: true, nice: true,
+           percent: percents, ticks: 6 },
+      marks: [
+        Plot.ruleX(points.filter((point) => point.chosen), { x: "share", stroke: warm, strokeDasharray: "2,4" }),
+        ...tasks.flatMap((task) => {
+          const own = points.filter((point) => point.task === task), old = task === "old";
+          return [
+            Plot.line(own, { x, y: "value", stroke: colour[task], strokeWidth: 2, strokeDasharray: old ? "6,4" : null }),
+            Plot.ruleX(bounded(own), { x, y1: "low", y2: "high", stroke, strokeWidth: 2 }),
+            Plot.dot(own, { x, y: "value", r: 5, symbol: old ? "square" : "circle", stroke, strokeWidth: 2,
+              fill: (point) => (point.chosen ? warm : surface) }),
+          ];
+        }),
+        hover(points, { x, y: "value" }, (point) =>
+          `${ends[point.share] ?? `${percent(point.share)} fine-tuned`}${point.chosen ? ", chosen" : ""}\n`
+          + `${name[point.task]} ${worth(metric[point.task], point.value)}${interval(metric[point.task], point)}`),
+      ],
+    }));
+  });
 }
 
 // The share that came true against the score, both in percent; on the diagonal a score is a probability.

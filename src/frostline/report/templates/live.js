@@ -1,5 +1,5 @@
 // What a reader can move: the threshold, and the candidate that is looked at. Then everything is drawn.
-const draw = { depth, curves, contenders, costs, pareto, race };
+const draw = { depth, curves, contenders, costs, pareto, dial, race };
 const drawn = new Map();
 
 function fit(holder) {
@@ -61,7 +61,7 @@ const live = {
 
   candidates(box, data) {
     const choice = box.querySelector("select"), holder = box.querySelector(".chart"), said = box.querySelector(".said");
-    const chosen = data.runs[0], table = box.querySelector("table");
+    const chosen = data.runs[0], table = box.querySelector("table"), parts = box.querySelector(".parts table");
     const title = (run) => (run === chosen ? `${run.name}, chosen` : run.name);
     const picked = () => [...new Set([data.runs[choice.selectedIndex], chosen])];
     const show = () => put(holder, curves(unpacked(picked(), title), holder.clientWidth));
@@ -69,6 +69,7 @@ const live = {
       const [run] = picked();
       said.textContent = `${run.name}: ${run.ended}; best epoch ${run.best}.`;
       fillConfusion(table, run, data);
+      if (parts) fillParts(parts, run, data.shared);
     };
     choice.parentElement.hidden = false;
     choice.addEventListener("change", () => { tell(); show(); });
@@ -96,9 +97,7 @@ function fillConfusion(table, run, data) {
   const { labels } = data, flat = run.cells ?? [];
   const cells = d3.range(0, flat.length, 3).map((n) => flat.slice(n, n + 3));
   const few = labels.length <= data.whole, caption = `Confusion of ${run.name} on the select split`;
-  table.caption.textContent = run.cells === null ? `${run.name} gave no answers on the select split`
-    : few ? caption : `${caption}: the commonest mistakes`;
-  table.parentElement.setAttribute("aria-label", table.caption.textContent);
+  entitle(table, run.cells === null ? silent(run) : few ? caption : `${caption}: the commonest mistakes`);
   const mistakes = d3.sort(cells.filter(([truth, answer]) => truth !== answer), (cell) => -cell[2]);
   const rows = run.cells === null ? []
     : few ? wholeRows(labels, cells)
@@ -111,6 +110,23 @@ function fillConfusion(table, run, data) {
   }));
   const more = few ? 0 : mistakes.length - data.listed, note = table.parentElement.parentElement.querySelector(".note");
   note.textContent = more > 0 ? `${whole(more)} more pairs of classes were mistaken, none of them more often.` : "";
+}
+
+const silent = (run) => `${run.name} gave no answers on the select split`;
+
+function entitle(table, caption) {
+  table.caption.textContent = caption;
+  table.parentElement.setAttribute("aria-label", caption);
+}
+
+// The parts are the same for everybody, and so are the first cells of each; the rest are texts of slices_view.py.
+function fillParts(table, run, shared) {
+  const [body] = table.tBodies;
+  body.hidden = run.parts === null;
+  entitle(table, body.hidden ? silent(run) : `${run.name} part by part, on the select split`);
+  run.parts?.forEach((texts, row) => texts.forEach((text, at) => {
+    body.rows[row].cells[shared + at].textContent = text.replaceAll(" %", "\u00a0%");
+  }));
 }
 
 function wholeRows(labels, cells) {
