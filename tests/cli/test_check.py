@@ -57,6 +57,16 @@ def written(folder: Path, suffix: str) -> Path:
     return file
 
 
+def test_a_column_that_is_missing_is_answered_with_its_option(predictions: Path) -> None:
+    """Which of the columns it is, decides the option that names another."""
+    assert refusal(predictions, "--label-column", "lable").endswith(
+        "Did you mean 'label'? Name it with --label-column."
+    )
+    assert refusal(predictions, "--prediction-column", "answer").endswith("Name it with --prediction-column.")
+    assert refusal(predictions, "--score-column", "scores").endswith("Name it with --score-column.")
+    assert refusal(predictions, "--separator", ";", "--prediction-column", "answer").endswith("--prediction-column.")
+
+
 def test_good_predictions_are_ready(predictions: Path) -> None:
     """95 of 100 found with 5 false alarms: exit code 0."""
     result = run(predictions, "--positive", "spam")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from factories import SWEEP, write_images, write_messages
 from frostline.cli.app import main
+from frostline.core.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -157,6 +159,38 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert code == 2 and out == ""
     assert sentence in last and last.endswith((".", "?", "`"))
     assert "Traceback" not in err
+
+
+def test_the_command_that_an_export_prints_works_as_printed(run: Run, tmp_path: Path) -> None:
+    """Model and data are found by it, also below a folder with a space in its name."""
+    out = run("demo", "spam", "--export", tmp_path / "my data")[1]
+    command = next(line for line in out.splitlines() if line.startswith("Run: frostline "))
+    code, out, _ = run(*shlex.split(command.removeprefix("Run: frostline ")), "--dry-run")
+
+    assert code == 0 and "depth-1" in out
+
+
+def test_a_study_folder_in_place_of_its_file_is_answered_with_the_command(
+    study: Path, run: Run, tmp_path: Path
+) -> None:
+    """Given alone or as --out, the folder is known; the command in the answer resumes. One without a study is told."""
+    wanted = f"frostline search {study / 'study.toml'} --resume"
+
+    assert run("search", study, "--resume")[::2] == (2, f"{study} is a study folder: go on with {wanted}\n")
+    assert run("search", "--out", study, "--resume")[::2] == (2, f"{study} is a study folder: go on with {wanted}\n")
+    assert "without study.toml" in run("search", tmp_path)[2]
+    assert "--model is missing" in run("search", "--out", tmp_path, "--resume")[2]
+
+
+def test_help_shows_the_defaults_that_hold(run: Run) -> None:
+    """Settings is the oracle: a default in square brackets would be taken for markup and swallowed."""
+    text = " ".join(run("search", "--help")[1].replace("│", " ").split())
+
+    for option, default in (("Most epochs", "5"), ("Examples per step", "32"), ("Epochs without", "2")):
+        assert f"Default: {default}." in text.partition(option)[2][:120]
+    fields = Settings.model_fields
+    assert [fields[name].default for name in ("epochs", "batch_size", "patience")] == [5, 32, 2]
+    assert text.count("Default: ") == 19
 
 
 def test_after_bad_input_the_corrected_command_works(messages: Path, run: Run, tmp_path: Path) -> None:

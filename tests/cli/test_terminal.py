@@ -179,6 +179,8 @@ def test_a_quiet_command_is_quiet_while_it_runs(monkeypatch: pytest.MonkeyPatch)
         ("serach", "There is no command 'serach'. Did you mean 'search'?"),
         ("audit-freze x.py", "There is no command 'audit-freze'. Did you mean 'audit-freeze'?"),
         ("check --cuonts tp=1", "frostline check has no option '--cuonts'. Did you mean '--counts'?"),
+        ("search --lr 1", "frostline search has no option '--lr'. Did you mean '--learning-rate'?"),
+        ("search --output x", "frostline search has no option '--output'. Did you mean '--out'?"),
         ("search --modle x", "frostline search has no option '--modle'. Did you mean '--model'?"),
         ("watch s --no-browsr", "frostline watch has no option '--no-browsr'. Did you mean '--no-browser'?"),
         ("--qiet check", "frostline has no option '--qiet'. Did you mean '--quiet'?"),

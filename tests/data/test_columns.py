@@ -61,6 +61,13 @@ def test_named_columns_are_taken_even_against_the_names() -> None:
         ({"a": NUMBERS, "b": NUMBERS}, {"text": "a", "label": "a"}, "--text-column and --label-column both"),
         ({"label": SHORT, "a": LONG, "b": LONG}, {}, "holds the text .*'label', 'a', 'b'"),
         ({"text": LONG, "a": SHORT, "b": SHORT}, {}, "holds the label .* Name it with --label-column"),
+        (
+            {"0.23": NUMBERS, "5.1": NUMBERS, "'-1'": NUMBERS},
+            {},
+            "if the file has no header, write one .* --text-column",
+        ),
+        ({"": NUMBERS, "0.23": NUMBERS, "b": NUMBERS, "c": NUMBERS}, {}, r"'b', 'c'\)\. Name it with --text-column"),
+        ({"0.23": NUMBERS, "b": NUMBERS}, {}, r"\('0.23', 'b'\)\. Name it with --text-column"),
         ({"text": LONG, "label": SHORT}, {"text": "txet"}, "Did you mean 'text'"),
         ({"text": LONG, "label": SHORT}, {"group": "sender"}, "no column 'sender'"),
         ({"text": LONG, "label": SHORT}, {"text": "label", "label": "label"}, "--text-column and --label-column both"),

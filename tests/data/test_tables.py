@@ -127,7 +127,7 @@ def test_jsonl_reads_back_what_python_writes(rows: list[dict[str, str]]) -> None
         ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl row 1 is not JSON"),
         ("a.jsonl", '{"a": 1}\n[1]\n', "a.jsonl row 2 is a JSON list where an object is needed"),
         ("a.parquet", "no parquet", "cannot be read as Parquet"),
-        ("a.xlsx", "anything", "the name must end in .csv, .tsv, .jsonl, .parquet"),
+        ("a.xlsx", "anything", "the name must end in .csv, .tsv, .jsonl, .parquet. Save it"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
@@ -162,7 +162,11 @@ def test_unknown_column_suggests_the_nearest(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ('{"text": "  "}', "a.jsonl row 2 has nothing in column 'text'"),
-        ('{"label": "ham"}', "a.jsonl row 2 has nothing in column 'text'"),
+        ('{"label": "ham"}', "a.jsonl row 2 has nothing in column 'text'. Fill it in, or take the row out."),
+        (
+            '{"text": ""}\n{"text": " "}',
+            "row 2 has nothing in column 'text', the first of 2 such rows among 3. Fill them",
+        ),
         ('{"text": ["hi"]}', "a.jsonl row 2 holds a list in column 'text'"),
         (r'{"text": "\ud83d"}', "half of a surrogate pair"),
     ],

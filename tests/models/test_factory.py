@@ -136,6 +136,7 @@ def test_fresh_weights_follow_the_seed() -> None:
         ("my_nets:", "no function ''"),
         (":image", "no Python module ''"),
         (".my_nets:image", "no Python module '.my_nets'"),
+        ("my_nets.py:image", r"no Python module 'my_nets\.py'.* Leave '\.py' out: my_nets:image\."),
         ("my_nets:number", r"returned int, not a torch\.nn\.Module"),
         ("my_nets:needs_width", "needs 'width'"),
     ],
@@ -171,7 +172,7 @@ def test_a_number_of_features_that_a_factory_cannot_serve_is_said() -> None:
 
 def test_a_table_factory_without_the_number_of_features_is_refused() -> None:
     """For other data there is no such number, and what a function needs must be known."""
-    with pytest.raises(ModelError, match="needs 'num_features' besides the number of classes"):
+    with pytest.raises(ModelError, match=r"needs 'num_features', .* which only a table of numbers gives"):
         load("my_nets:table")
     with pytest.raises(ModelError, match="needs 'width' besides the numbers of classes and features"):
         load_factory("my_nets:needs_width", kind="table", classes=3, features=9)
@@ -224,11 +225,11 @@ def test_weights_of_another_network_are_refused(
 
 @pytest.mark.parametrize("content", [None, b"not safetensors"])
 def test_unreadable_weights_are_refused(tmp_path: Path, content: bytes | None) -> None:
-    """A missing file and one of another kind."""
+    """A missing file is told from one of another kind."""
     path = tmp_path / "w.safetensors"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ModelError, match="cannot be read as safetensors"):
+    with pytest.raises(ModelError, match="is no file" if content is None else r"Save the state_dict with safetensors"):
         load("my_nets:image", weights=path)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from frostline.models.task_model import last_linear, mean_pool
+from frostline.core.errors import ModelError
+from frostline.models.task_model import TaskModel, last_linear, mean_pool
 from networks import LstmClassifier, NormedCnn
 
 
@@ -62,3 +65,34 @@ def test_the_last_linear_layer_is_the_head_when_its_size_fits() -> None:
     assert last_linear(net, 3) is None
     assert last_linear(nn.Conv2d(3, 3, 1), 3) is None
     assert last_linear(NormedCnn(), 3) is not None
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        (torch.zeros(2, 1), r"outputs of shape \(B, 1\)"),
+        (torch.zeros(2, 3, 5), r"outputs of shape \(B, 3, 5\)"),
+        ((torch.zeros(2, 3),), "tuple without logits"),
+    ],
+    ids=["one output", "a map", "a tuple"],
+)
+def test_outputs_that_are_not_one_logit_per_class_are_refused(output: object, found: str) -> None:
+    """Logits pass, bare or by name; whatever else a network returns is named instead of failing in the loss."""
+    model = TaskModel(
+        module=nn.Identity(), kind="table", classes=3, head=None, source="Net from nets:net", learning_rate=1
+    )
+    logits_BC = torch.zeros(2, 3)
+
+    assert model.logits_in(logits_BC) is logits_BC
+    assert model.logits_in(SimpleNamespace(logits=logits_BC)) is logits_BC
+    with pytest.raises(ModelError, match=f"Net from nets:net returned {found}.* shape .B, 3. are needed"):
+        model.logits_in(output)
+
+
+def test_outputs_of_an_original_head_are_taken_as_they_are() -> None:
+    """Where that head is, is asked elsewhere: its network may answer in a shape of its own."""
+    model = TaskModel(
+        module=nn.Identity(), kind="table", classes=3, head=None, source="Net", learning_rate=1, original=True
+    )
+
+    assert model.logits_in(torch.zeros(2, 7)).shape == (2, 7)

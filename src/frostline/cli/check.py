@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from frostline.cli.options import Floors, Json
-from frostline.core.errors import BadInputError, DataError
+from frostline.core.errors import BadInputError, DataError, suggestion
 
 if TYPE_CHECKING:
     from frostline.core.records import Verdict
@@ -99,6 +99,7 @@ def _check_file(
     from frostline.judge.check import check
 
     table = read_table(file)
+    _require_columns(table, columns)
     true, predicted = table.filled(columns[0]), table.filled(columns[1])
     scores = None if columns[2] is None else _numbers(table, columns[2])
     return check(true, predicted, scores, positive=positive or _rarer(true, predicted), floors=floors)
@@ -116,12 +117,21 @@ def _check_sets(
             "goes with it: write --separator ';' alone."
         )
     table = read_table(file)
+    _require_columns(table, columns)
     true, predicted = (
         [[label.strip() for label in cell.split(separator) if label.strip()] for cell in table.column(name)]
         for name in columns[:2]
         if name is not None
     )
     return check_sets(true, predicted, floors=floors)
+
+
+def _require_columns(table: Table, columns: tuple[str, str, str | None]) -> None:
+    for option, name in zip(("--label-column", "--prediction-column", "--score-column"), columns, strict=True):
+        if name is not None and name not in table.columns:
+            raise DataError(
+                f"{table.name} has no column {name!r}. {suggestion(name, table.columns)} Name it with {option}."
+            )
 
 
 def _numbers(table: Table, column: str) -> list[float]:

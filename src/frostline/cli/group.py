@@ -15,6 +15,9 @@ from typer.core import TyperGroup
 from frostline.cli.terminal import one_run
 from frostline.core.errors import BadInputError, suggestion
 
+OTHER_NAMES = {"--lr": "--learning-rate", "--output": "--out"}
+"""What other tools call an option, where the nearest word would mislead."""
+
 
 class FrostlineGroup(TyperGroup):
     """Raises BadInputError where typer would print a box."""
@@ -59,7 +62,8 @@ def _advice(option: str, context: Any, group: TyperGroup) -> str:
     owners = [name for name, each in group.commands.items() if option in _options(each)]
     if command is group and owners:
         return f"It stands behind a command that has it, such as: {program} {owners[0]} {option}."
-    near = get_close_matches(option, _options(command), n=1)
+    near = [OTHER_NAMES[option]] if OTHER_NAMES.get(option) in _options(command) else []
+    near = near or get_close_matches(option, _options(command), n=1)
     return f"Did you mean {near[0]!r}?" if near else f"`{context.command_path} --help` lists its options."
 
 

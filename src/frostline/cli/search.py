@@ -24,7 +24,9 @@ from frostline.cli.options import (
 if TYPE_CHECKING:
     from frostline.study import Study
 
-Out = Annotated[Path | None, typer.Option(help="Study folder; must not hold another study.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Study folder; must not hold another study. Default: study; of demo, studies/NAME.")
+]
 Clean = Annotated[bool, typer.Option("--clean", help="Delete the stored activations when the study is done.")]
 DryRun = Annotated[
     bool,
@@ -54,7 +56,7 @@ def search_command(
         str | None,
         typer.Option(
             help="Choose the threshold on the select split: f1, recall@precision>=0.9, precision@recall>=0.8. "
-            "[default: none, the more probable class is answered]"
+            "Default: none, the more probable class is answered."
         ),
     ] = None,
     cost: Annotated[
@@ -62,11 +64,14 @@ def search_command(
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="What may be lost against full fine-tuning as if it were nothing. [default: 0.02]"),
+        typer.Option(help="What may be lost against full fine-tuning as if it were nothing. Default: 0.02."),
     ] = None,
     plans: Annotated[
         str | None,
-        typer.Option(help='depths, surgical, norms, biases, probes, lora, "embeddings,layer[:3]"; several with ";".'),
+        typer.Option(
+            help='depths, surgical, norms, biases, probes, lora, "embeddings,layer[:3]"; several with ";". '
+            "Default: depths."
+        ),
     ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -75,43 +80,43 @@ def search_command(
     time_column: TimeColumn = None,
     slice_column: SliceColumn = None,
     image_size: Annotated[int | None, typer.Option(help="Edge in pixels to which images are brought.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most epochs a candidate trains. [default: 5]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples per step. [default: 32]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most epochs a candidate trains. Default: 5.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step. Default: 32.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate. [default: 5e-5 for a folder, 1e-3 for a factory]")
+        float | None, typer.Option(help="Peak rate. Default: 5e-5 for a folder, 1e-3 for a factory.")
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             help="Of the search, in ordinary full fine-tunes: candidates are raced, learning rate included; "
-            "all trains every candidate to its end. [default: 1.0]",
+            "all trains every candidate to its end. Default: 1.0.",
             metavar="NUMBER|all",
         ),
     ] = None,
     layer_decay: Annotated[
-        float | None, typer.Option(help="Factor on the learning rate from each block to the one before. [default: 1]")
+        float | None, typer.Option(help="Factor on the learning rate from each block to the one before. Default: 1.")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Learning rate after the warm-up: linear or cosine. [default: linear]")
+        str | None, typer.Option(help="Learning rate after the warm-up: linear or cosine. Default: linear.")
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option(help="Share of the truth spread over all classes in the loss. [default: 0]")
+        float | None, typer.Option(help="Share of the truth spread over all classes in the loss. Default: 0.")
     ] = None,
     class_weights: Annotated[
         str | None,
-        typer.Option(help="Weigh classes alike in the loss: balanced, off, auto (when one is rare). [default: auto]"),
+        typer.Option(help="Weigh classes alike in the loss: balanced, off, auto (when one is rare). Default: auto."),
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Parts of a batch that go through the network in turn. [default: 1]")
+        int | None, typer.Option(help="Parts of a batch that go through the network in turn. Default: 1.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto: bfloat16 where a CUDA device has it; float32 everywhere. [default: auto]")
+        str | None, typer.Option(help="auto: bfloat16 where a CUDA device has it; float32 everywhere. Default: auto.")
     ] = None,
-    patience: Annotated[int | None, typer.Option(help="Epochs without a lower validation loss. [default: 2]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides splits, order and fresh weights. [default: 0]")] = None,
+    patience: Annotated[int | None, typer.Option(help="Epochs without a lower validation loss. Default: 2.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides splits, order and fresh weights. Default: 0.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="Train chosen and runner-up again until there are so many; 3 for a claim. [default: 1]"),
+        typer.Option(help="Train chosen and runner-up again until there are so many; 3 for a claim. Default: 1."),
     ] = None,
     augment: Annotated[
         str | None, typer.Option(help="Random augmentation of images in training: shift, flip or both, with a comma.")
@@ -119,13 +124,14 @@ def search_command(
     activations: Annotated[
         str | None,
         typer.Option(
-            help="Where outputs of frozen blocks are kept: auto, memory, disk; off computes them each time.",
+            help="Where outputs of frozen blocks are kept: auto, memory, disk; off computes them each time. "
+            "Default: auto.",
             metavar="PLACE",
         ),
     ] = None,
     activations_gib: Annotated[
         float | None,
-        typer.Option(help="Most that they may take. [default: a quarter of the free memory, half of the free disk]"),
+        typer.Option(help="Most that they may take. Default: a quarter of the free memory, half of the free disk."),
     ] = None,
     activations_half: Annotated[
         bool, typer.Option("--activations-half", help="Keep them as float16: half the size, no longer exact.")
@@ -191,6 +197,7 @@ def search_command(
         "activations_gib": activations_gib,
         "activations_half": activations_half or None,
     }
+    _require_study_file(study, out, model, resume=resume)
     asked = (read_toml(study) if study else {}) | {name: value for name, value in given.items() if value is not None}
     folder = out or (study.parent if study and resume else Path("study"))
     asked_for = Study.of(Settings.checked(**asked), out=folder, resume=resume)
@@ -198,6 +205,23 @@ def search_command(
         _forecast(asked_for, json)
     else:
         _run(asked_for, json, clean=clean, summary=summary)
+
+
+def _require_study_file(study: Path | None, out: Path | None, model: str | None, *, resume: bool) -> None:
+    """A study folder given where its study file is needed is answered with the command that resumes it."""
+    from frostline.core.errors import StudyError
+    from frostline.core.study_folder import StudyFolder
+
+    if study is not None and study.is_dir():
+        file = StudyFolder(study).settings
+        if not file.is_file():
+            raise StudyError(f"{study} is a folder without study.toml. Give a study file, or --model and --data.")
+        raise StudyError(f"{study} is a study folder: go on with frostline search {file} --resume")
+    if study is None and model is None and resume:
+        folder = out or Path("study")
+        file = StudyFolder(folder).settings
+        if file.is_file():
+            raise StudyError(f"{folder} is a study folder: go on with frostline search {file} --resume")
 
 
 def _aim(aim: str | None, cost: str | None) -> str | None:
@@ -229,11 +253,15 @@ def demo_command(
 
       frostline demo signs --export sign-digits
     """
+    from shlex import quote
+
     from frostline.demos import export_data, study_of
 
     if export is not None:
         path, model = export_data(name, export)
+        positive = " --positive spam" if name == "spam" else ""
         typer.echo(f"Wrote {path}. A model that goes with it: {model}")
+        typer.echo(f"Run: frostline search --model {quote(model)} --data {quote(str(path))}{positive} --epochs 4")
         return
     folder = out or Path("studies") / name
     _run(study_of(name, folder, resume=resume), json)

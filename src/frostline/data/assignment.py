@@ -185,8 +185,8 @@ def _require_classes_in_time(
         if not counts.all():
             raise DataError(
                 f"{examples.sources[part]}, cut at points in time, leaves {split} without class "
-                f"{task.labels[int(counts.argmin())]!r}; every split needs each class. Leave --time-column out, change "
-                "the shares, or give the splits as files."
+                f"{task.labels[int(counts.argmin())]!r}; every split needs each class. Leave --time-column out, take "
+                "the rarest classes out, or give the splits as files."
             )
 
 

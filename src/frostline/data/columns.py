@@ -179,10 +179,11 @@ def _guess_label(table: Table, free: Sequence[str]) -> tuple[str, str]:
 
 
 def _untold(table: Table, role: str, option: str) -> str:
-    return (
-        f"Which column of {table.name} holds the {role} cannot be told from its columns "
-        f"({', '.join(map(repr, table.columns))}). Name it with {option}."
-    )
+    told = f"Which column of {table.name} holds the {role} cannot be told from its columns "
+    told += f"({', '.join(map(repr, table.columns))}). "
+    if 2 * sum(bool(column) and _is_number(column) for column in table.columns) > len(table.columns):
+        return f"{told}Most are numbers: if the file has no header, write one as its first row. Name it with {option}."
+    return f"{told}Name it with {option}."
 
 
 def _require_distinct(table: Table, roles: Mapping[str, str | None]) -> None:

@@ -57,7 +57,7 @@ class Table:
         values = self.column(name)
         for row, value in enumerate(values):
             if not value.strip():
-                raise DataError(f"{self.where(row)} has nothing in column {name!r}. Fill it in, or take the row out.")
+                raise DataError(self._nothing_in(name, row, sum(not other.strip() for other in values)))
         return values
 
     def position(self, name: str) -> int:
@@ -69,6 +69,14 @@ class Table:
         if name not in self.columns:
             raise DataError(f"{self.name} has no column {name!r}. {suggestion(name, self.columns)}")
         return self.columns.index(name)
+
+    def _nothing_in(self, name: str, row: int, empty: int) -> str:
+        if empty == 1:
+            return f"{self.where(row)} has nothing in column {name!r}. Fill it in, or take the row out."
+        return (
+            f"{self.where(row)} has nothing in column {name!r}, the first of {empty} such rows among {len(self)}. "
+            "Fill them in, or take these rows out."
+        )
 
     def _text(self, row: int, column: str, value: Any) -> str:
         if value is None:
@@ -117,7 +125,10 @@ def read_table(path: Path) -> Table:
     """
     read = READERS.get(path.suffix.lower())
     if read is None:
-        raise DataError(f"{path.name} is not a table frostline can read: the name must end in {', '.join(READERS)}.")
+        raise DataError(
+            f"{path.name} is not a table frostline can read: the name must end in {', '.join(READERS)}. "
+            "Save it as one of these."
+        )
     try:
         if not path.exists():
             raise DataError(f"{path} does not exist. Check the path; it is read from the current folder.")

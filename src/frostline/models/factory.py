@@ -82,9 +82,13 @@ def _find(name: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name and not module_name.startswith(error.name):
             raise ModelError(f"--model {name}: importing {module_name} failed, it needs {error.name!r}.") from error
+        advice = (
+            f"Leave '.py' out: {module_name.removesuffix('.py')}:{function_name}."
+            if module_name.endswith(".py")
+            else "Run frostline from the folder that holds it, or install it."
+        )
         raise ModelError(
-            f"--model {name}: there is no Python module {module_name!r} here or in the environment. "
-            "Run frostline from the folder that holds it, or install it."
+            f"--model {name}: there is no Python module {module_name!r} here or in the environment. {advice}"
         ) from error
     except Exception as error:
         raise ModelError(
@@ -104,6 +108,11 @@ def _build(name: str, function: Callable[..., Any], classes: int, features: int 
     known = {"num_classes": classes} | ({} if features is None else {"num_features": features})
     for parameter in parameters.values():
         if parameter.name not in known and parameter.default is parameter.empty and parameter.kind not in _REST:
+            if parameter.name == "num_features":
+                raise ModelError(
+                    f"--model {name} needs 'num_features', the number of feature columns, which only a table of "
+                    "numbers gives. Give it such data, or a function that takes num_classes alone."
+                )
             besides = "the number of classes" if features is None else "the numbers of classes and features"
             raise ModelError(
                 f"--model {name} needs {parameter.name!r} besides {besides}. "
@@ -129,11 +138,15 @@ def _with_features(name: str, function: Callable[..., Any], given: Mapping[str, 
 
 def _load_weights(module: nn.Module, path: Path) -> str:
     """Load every tensor; only a last layer of another size may stay new. Returns its name, or ''."""
+    if not path.is_file():
+        raise ModelError(f"--weights {path} is no file. Check the path; it is read from the current folder.")
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"--weights {path} cannot be read as safetensors ({error}). Save it with safetensors.torch."
+            f"--weights {path} cannot be read as safetensors ({error}). Save the state_dict with "
+            "safetensors.torch.save_file; a file of torch.save can run code when read, so load it only where you "
+            "trust it."
         ) from error
     own = module.state_dict()
     misshapen = [n for n, tensor in state.items() if n in own and own[n].shape != tensor.shape]

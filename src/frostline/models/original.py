@@ -50,7 +50,7 @@ def load_original(
     loaded = load_model(model, kind=kind, classes=classes, weights=weights, image_size=image_size, seed=seed)
     if isinstance(loaded.module, PooledClassifier):
         raise _no_original_head(model, "the folder holds no classifier", "Give a folder that holds one")
-    return replace(loaded, head=None)
+    return replace(loaded, head=None, original=True)
 
 
 def output_labels(original: TaskModel) -> tuple[str, ...] | None:
@@ -124,12 +124,12 @@ def _from_factory(
         _, other = _last_linear(built(3, seed + 1).module, model)
         if not torch.equal(head.weight, other.weight):
             raise _no_original_head(model, "it makes its head anew", "Give the file that holds it with --weights")
-        return replace(first, classes=head.out_features, head=None)
+        return replace(first, classes=head.out_features, head=None, original=True)
     stored = _stored_shape(weights, f"{name}.weight")
     loaded = built(stored[0] if stored else 2, seed, weights)
     if stored is None or loaded.head is None or tuple(loaded.head.weight.shape) != stored:
         raise _no_original_head(model, f"the {name} of {weights} does not fit it", "Give the weights of this network")
-    return replace(loaded, head=None)
+    return replace(loaded, head=None, original=True)
 
 
 def _last_linear(module: nn.Module, model: str) -> tuple[str, nn.Linear]:

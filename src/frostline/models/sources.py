@@ -62,7 +62,8 @@ def load_model(
         )
     raise ModelError(
         f"--model {model!r} is neither a folder nor 'module:function'. Give a folder with config.json and "
-        "model.safetensors, or a factory such as 'my_models:resnet'."
+        "model.safetensors, as save_pretrained writes it, or a factory such as 'my_models:resnet'. Paths are read from "
+        "the current folder, and nothing is downloaded."
     )
 
 

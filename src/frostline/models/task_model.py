@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from frostline.core.errors import ModelError
+
 Batch = Mapping[str, Tensor]
 
 
@@ -32,10 +34,14 @@ class TaskModel:
     classes: int
     head: nn.Linear | None
     """The layer that gives the logits, unless it is a trained one that is kept: it may start from a fitted probe."""
+    original: bool = False
+    """Whether it answers with the head it came with, wherever that is: its outputs are then taken as they are."""
     source: str
     """In words, for the report."""
     learning_rate: float
     """Default for this kind of model."""
+    rate_from_practice: bool = False
+    """Whether the default is what practice found for fine-tuning such models whole; else it is only a beginning."""
     notes: tuple[str, ...] = ()
     tokenize: Tokenize | None = None
     pad_id: int = 0
@@ -59,9 +65,26 @@ class TaskModel:
         return self.logits_in(self.module(**batch) if self.by_keyword else self.module(*batch.values()))
 
     def logits_in(self, output: Any) -> Tensor:
-        """The logits in what the module gave."""
-        logits_BC: Tensor = output if isinstance(output, Tensor) else output.logits
+        """The logits in what the module gave.
+
+        Raises:
+            ModelError: They are missing, or not one per class.
+        """
+        logits_BC = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+        fits = isinstance(logits_BC, Tensor) and (self.original or logits_BC.shape[1:] == (self.classes,))
+        if not isinstance(logits_BC, Tensor) or not fits:
+            raise ModelError(
+                f"{self.source} returned {_found(logits_BC, output)}, where logits of shape (B, {self.classes}) are "
+                f"needed, one for each class. Correct its last layer; a function "
+                "that takes num_classes is told how many there are."
+            )
         return logits_BC
+
+
+def _found(logits: object, output: object) -> str:
+    if not isinstance(logits, Tensor):
+        return f"{type(output).__name__} without logits"
+    return f"outputs of shape ({', '.join(['B', *map(str, logits.shape[1:])])})"
 
 
 def last_linear(module: nn.Module, classes: int) -> nn.Linear | None:
