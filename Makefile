@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-browser zoo lint bench stats faults docs clean
+.PHONY: demo test test-slow test-browser looks zoo lint bench stats faults docs clean
 
 demo: $(READY)
 	$(BIN)/frostline demo spam --out studies/spam
@@ -14,6 +14,10 @@ test: lint
 
 test-browser: $(READY)
 	$(BIN)/pytest -m browser
+
+# When pages are meant to look otherwise: renews what they are held against and writes pictures of them into looks/.
+looks: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m report.pages looks
 
 zoo: $(READY)
 	$(BIN)/pytest tests/capture/test_zoo.py tests/plan/test_zoo.py -m 'slow or not slow'

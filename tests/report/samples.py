@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from builders import CANDIDATES, make_study
-from frostline.core.records import Standing, StudyRecord, Verdict
+from builders import (
+    BINARY,
+    CANDIDATES,
+    make_confirmations,
+    make_forgetting,
+    make_head_rates,
+    make_non_inferiority,
+    make_predictions,
+    make_replay,
+    make_slices,
+    make_study,
+    spam_counts,
+)
+from frostline.core.records import DialPoint, Standing, StudyRecord, Verdict
 from frostline.judge.floors import default_floors
 from frostline.judge.verdict import judge_study
+from frostline.measure.measures import measure
+from frostline.measure.slices import sliced_on_select
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Settings of the dial."""
+NAMES = ("chat", "sms", "mail")
+"""Parts of the select split."""
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
@@ -96,15 +115,76 @@ WIDE: tuple[Decision, ...] = (
 """Losses over nearly three powers of ten."""
 
 
-def raced(decisions: Iterable[Decision], chosen: str = "depth-4") -> StudyRecord:
-    """The usual study, with a race of these decisions and a budget."""
+def raced(decisions: Iterable[Decision], chosen: str = "depth-4", **parts: Any) -> StudyRecord:
+    """The usual study, with a race of these decisions, a budget, and other parts that `make_study` knows."""
     known = chosen in CANDIDATES
-    study = make_study(chosen=chosen) if known else renamed(make_study(), **{"depth-4": chosen})
+    study = make_study(chosen=chosen, **parts) if known else renamed(make_study(**parts), **{"depth-4": chosen})
     fields = ("candidate", "rung", "updates", "loss", "decision", "reason")
     race = tuple(Standing.model_validate(dict(zip(fields, each, strict=True))) for each in decisions)
     return study.model_copy(
         update={
             "race": race,
             "cost": study.cost.model_copy(update={"budget_flops": study.cost.full_finetune_flops}),
+        }
+    )
+
+
+def with_everything() -> tuple[StudyRecord, Verdict]:
+    """A race, a replay, an old task, other seeds, new patterns and findings: every part that a report can have."""
+    return judged(
+        raced(
+            USUAL_RACE,
+            failed=["depth-2"],
+            openings=2,
+            replay=make_replay(off={"depth-1": "reading its frozen part takes 3 s a pass, computing it 2 s"}),
+            head_rates=make_head_rates(),
+            slices=make_slices(full={}),
+            forgetting={name: make_forgetting(lost=n) for n, name in ((10, "depth-4"), (40, "full"))},
+            confirmations=make_confirmations(),
+            non_inferiority=make_non_inferiority(),
+        )
+    )
+
+
+def dialled(chosen: float | None = 0.75, *, found: int = 210, metric: str = "f1") -> StudyRecord:
+    """The usual study with five settings between the weights: the further, the better on the new task and the worse
+    on the old.
+
+    Args:
+        chosen: Share of the setting that was chosen; None when none of them was.
+        found: Positives that the pretrained end finds.
+        metric: What the choice was made by.
+    """
+    study = make_study()
+    points = tuple(
+        DialPoint(
+            candidate=study.choice.candidate if share == chosen else f"full@wise-{share:g}",
+            share=share,
+            select=measure(make_predictions(BINARY, spam_counts(hits, 300 - hits, false, 720 - false)), "select"),
+            forgetting=make_forgetting(lost, gained=lost // 8),
+        )
+        for share, hits, false, lost in zip(
+            SHARES,
+            (found, 250, 270, 280, 283),
+            (12 if found else 0, 12, 11, 11, 10),
+            (0, 20, 60, 150, 420),
+            strict=True,
+        )
+    )
+    return study.model_copy(update={"dial": points, "choice": study.choice.model_copy(update={"metric": metric})})
+
+
+def parted(*, failed: Sequence[str] = ()) -> StudyRecord:
+    """The usual study with three parts of the select split, one of them new, that everybody answers otherwise."""
+    answers = {
+        name: make_predictions(BINARY, spam_counts(290 - 8 * n, 10 + 8 * n, 5 + n, 715 - n), seed=n)
+        for n, name in enumerate(CANDIDATES)
+        if name not in failed
+    }
+    names = [NAMES[n % 3] for n in range(1_020)]
+    return make_study(failed=failed).model_copy(
+        update={
+            "select_slices": sliced_on_select(answers, names, {"sms": 400, "mail": 300}),
+            "slices_from": "by the values of the slice column",
         }
     )

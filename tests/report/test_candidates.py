@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from builders import BINARY, CANDIDATES, make_predictions, make_study, spam_counts
+from builders import CANDIDATES, make_study
 from frostline.core.records import Estimate, SelectSlice, StudyRecord, ThresholdChoice, Verdict
-from frostline.measure.slices import MOST, sliced_on_select
+from frostline.measure.slices import MOST
 from frostline.report.candidates_view import LISTED, candidates_view
 from frostline.report.document import report_document
 from frostline.report.html import render_html
@@ -20,31 +19,14 @@ from frostline.report.schema import json_schema
 from frostline.report.slices_view import UNSEEN, select_slices_table
 from report.devtools import Tab, tab
 from report.large import CLASSES, EXAMPLES, large_study
-from report.samples import judged
+from report.samples import judged, parted
 from report.test_browser import QUIET
 
 Pair = tuple[StudyRecord, Verdict]
-NAMES = ("chat", "sms", "mail")
 PARTS = (
     "[...document.querySelectorAll('.parts tbody tr')].filter((row) => row.checkVisibility())"
     ".map((row) => [...row.cells].map((cell) => cell.textContent.trim()))"
 )
-
-
-def parted(*, failed: Sequence[str] = ()) -> StudyRecord:
-    """The usual study with three parts of the select split, one of them new, that everybody answers otherwise."""
-    answers = {
-        name: make_predictions(BINARY, spam_counts(290 - 8 * n, 10 + 8 * n, 5 + n, 715 - n), seed=n)
-        for n, name in enumerate(CANDIDATES)
-        if name not in failed
-    }
-    names = [NAMES[n % 3] for n in range(1_020)]
-    return make_study(failed=failed).model_copy(
-        update={
-            "select_slices": sliced_on_select(answers, names, {"sms": 400, "mail": 300}),
-            "slices_from": "by the values of the slice column",
-        }
-    )
 
 
 def packed(study: StudyRecord) -> dict[str, list[list[str]] | None]:

@@ -8,47 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from builders import BINARY, make_forgetting, make_predictions, make_study, spam_counts
-from frostline.core.records import DialPoint, StudyRecord
-from frostline.measure.measures import measure
+from builders import make_study
+from frostline.core.records import StudyRecord
 from frostline.report.html import render_html
 from frostline.report.old_task_view import dial_figure
 from frostline.report.words import estimate_text
 from report.devtools import Tab, tab
-from report.samples import judged
+from report.samples import SHARES, dialled, judged
 from report.test_accessible import _findings
 from report.test_browser import QUIET, _open
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DRAWN = re.compile(r'data-chart="dial".*?>((?:<svg.*?</svg>)+)', re.DOTALL)
-
-
-def dialled(chosen: float | None = 0.75, *, found: int = 210, metric: str = "f1") -> StudyRecord:
-    """The usual study with five settings between the weights: the further, the better on the new task and the worse
-    on the old.
-
-    Args:
-        chosen: Share of the setting that was chosen; None when none of them was.
-        found: Positives that the pretrained end finds.
-        metric: What the choice was made by.
-    """
-    study = make_study()
-    points = tuple(
-        DialPoint(
-            candidate=study.choice.candidate if share == chosen else f"full@wise-{share:g}",
-            share=share,
-            select=measure(make_predictions(BINARY, spam_counts(hits, 300 - hits, false, 720 - false)), "select"),
-            forgetting=make_forgetting(lost, gained=lost // 8),
-        )
-        for share, hits, false, lost in zip(
-            SHARES,
-            (found, 250, 270, 280, 283),
-            (12 if found else 0, 12, 11, 11, 10),
-            (0, 20, 60, 150, 420),
-            strict=True,
-        )
-    )
-    return study.model_copy(update={"dial": points, "choice": study.choice.model_copy(update={"metric": metric})})
 
 
 def test_without_an_old_task_there_is_no_picture() -> None:

@@ -71,7 +71,9 @@
     say("chosen", `Chosen: ${state.chosen.candidate}: ${state.chosen.plan}. ${state.chosen.reason}`);
   }
 
-  const colour = (n) => d3.schemeTableau10[n % 10];
+  // Each can be told from the page at three to one, in light and in dark.
+  const colours = ["#3f7fbf", "#c8681a", "#2a9187", "#d14b4e", "#9a7d0a", "#9a5fb0", "#4b8f3a", "#cf5c8f", "#8f6a50", "#7a838c"];
+  const colour = (n) => colours[n % colours.length];
 
   // Names at the ends of lines, but for those that would lie on another; colours tell the rest in the table.
   function ends(points, furthest) {
