@@ -58,6 +58,7 @@ def search_tasks(seed: int = 0) -> tuple[SearchTask, ...]:
     made: dict[str, Callable[..., dict[str, object]]] = {
         "spam": _spam,
         "trec": _trec,
+        "trec-1000": partial(_trec, train=1000, val=400),
         "signs-20": partial(_signs, train=400),
         "signs-56": partial(_signs, start="cifar-56", train=200),
         "signs-noise": partial(_signs, start="signs-20", change=noisy),
@@ -118,13 +119,13 @@ def _spam(folder: Path, *, name: str, seed: int) -> dict[str, object]:
     return {"model": str(spam.minilm()), "data": str(data), "positive": "spam", "epochs": 3, "patience": 3}
 
 
-def _trec(folder: Path, *, name: str, seed: int) -> dict[str, object]:
-    """Six kinds of questions, 300 to train on, the usual 500 to test on, MiniLM."""
+def _trec(folder: Path, *, name: str, seed: int, train: int = 300, val: int = 500) -> dict[str, object]:
+    """Six kinds of questions, the usual 500 to test on, MiniLM."""
     read = {part: _trec_rows(SHARED / "trec" / f"TREC.{part}.all") for part in ("train", "test")}
     known = {text_digest(text) for _, text in read["test"]}
     pool = [row for row in read["train"] if text_digest(row[1]) not in known]
     rows, labels = [*pool, *read["test"]], [label for label, _ in pool]
-    parts = train_and_val(labels, np.arange(len(pool)), 300, 500, seed)
+    parts = train_and_val(labels, np.arange(len(pool)), train, val, seed)
     parts["test"] = np.arange(len(pool), len(rows))
     data = write_tables(folder / name, ("label", "text"), rows, parts)
     return {"model": str(spam.minilm()), "data": str(data), "epochs": 3, "patience": 3}

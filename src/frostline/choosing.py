@@ -35,13 +35,16 @@ def select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) -> 
 
 def choice_of(race: Race, raced: Raced | None, select: Mapping[str, Predictions], runs: Mapping[str, Run]) -> Choice:
     """Among finished candidates. A race has finished one, and what needs no training stands beside it."""
-    serving = race.serving_flops()
-    costs = {id: (serving[id.partition("@")[0]], runs[id].ordinary_train_flops) for id in select}
+    costs = {id: _costs(race, id, runs) for id in select}
     if raced is None:
         return choose(select, costs, metric="f1", seed=race.seed)
     winner = raced.finished[0]
-    rivals = [*raced.finished, *(id for id, plan in race.plans.items() if plan.ends_after and id in select)]
+    rivals = [*raced.finished, *raced.rewound]
+    rivals += [id for id, plan in race.plans.items() if plan.ends_after and id in select]
     choice = choose({id: select[id] for id in rivals}, costs, metric="f1", seed=race.seed)
+    if choice.candidate in raced.rewound:
+        said = f"It is {winner} with its first blocks put back to their pretrained weights."
+        return choice.model_copy(update={"reason": f"{said} {choice.reason}"})
     if len(rivals) > 1:
         return choice
     why = next(standing.reason for standing in raced.standings if standing.decision == "finished")
@@ -52,6 +55,13 @@ def choice_of(race: Race, raced: Raced | None, select: Mapping[str, Predictions]
         metric="f1",
         reason=f"It won the race on validation loss: {why}.",
     )
+
+
+def _costs(race: Race, candidate: str, runs: Mapping[str, Run]) -> tuple[int, int, int]:
+    """To serve it, to train it, and to keep it beside the pretrained model."""
+    plan, trained = race.plans[candidate], race.source_of(candidate)
+    kept = sum(block.parameters for block in race.blocks if block.name not in plan.frozen)
+    return race.serving_flops()[candidate.partition("@")[0]], runs[trained].ordinary_train_flops, kept
 
 
 def rivals_of(choice: Choice, select: Mapping[str, Predictions]) -> tuple[str, ...]:

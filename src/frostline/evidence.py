@@ -39,7 +39,8 @@ from frostline.train.start import Start
 def candidate_record(race: Race, id: str) -> Candidate:
     plan = race.plans[id]
     made = propose.candidate(id, plan, race.blocks, trainable_parameters=race.trainable_parameters(plan))
-    return made.model_copy(update={"learning_rate": None if plan.ends_after else race.rate_of(id)})
+    words = f"{made.plan}, put back after {race.source_of(id)} was trained" if made.is_rewound else made.plan
+    return made.model_copy(update={"plan": words, "learning_rate": None if plan.ends_after else race.rate_of(id)})
 
 
 def as_predictions(

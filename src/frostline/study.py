@@ -44,6 +44,7 @@ from frostline.models.sources import model_of
 from frostline.patterns import drift_of, find_patterns, select_slices_of, slices_of
 from frostline.plan import propose
 from frostline.plan.blocks import blocks as find_blocks
+from frostline.report.words import flops
 from frostline.report.write import write_report
 from frostline.result import StudyResult
 from frostline.train.augment import parse_augment
@@ -190,7 +191,9 @@ def prepare(
         inputs=inputs,
         blocks=blocks,
         plans=plans,
-        examined=None if settings.budget == "all" else starters(plans, settings.epochs * len(data.rows["train"])),
+        examined=None
+        if settings.budget == "all"
+        else starters(plans, settings.epochs * len(data.rows["train"]), settings.budget),
         recipe=Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields if hasattr(settings, name)}),
         seed=settings.seed,
         # Raced candidates are paused at different epochs, so they share no batch.
@@ -231,10 +234,10 @@ def _old_task(settings: Settings, progress: Progress) -> OldTask | None:
 
 def _budget_flops(race: Race, start: Start, budget: float) -> int:
     """So many ordinary full fine-tunes, in FLOPs."""
-    flops = round(budget * prices_of(race, start).full_flops(race.recipe.epochs))
-    spent = start.flops + start.prepare_flops
-    race.progress.say(f"budget: {budget:g} ordinary full fine-tunes, {flops:.3g} FLOPs; {spent:.3g} are spent")
-    return flops
+    allowed = round(budget * prices_of(race, start).full_flops(race.recipe.epochs))
+    unit = "one ordinary full fine-tune" if budget == 1 else f"{budget:g} ordinary full fine-tunes"
+    race.progress.say(f"budget: {unit}, {flops(allowed)}; {flops(start.flops + start.prepare_flops)} are spent")
+    return allowed
 
 
 def _refuse_unreadable(settings: Settings) -> None:

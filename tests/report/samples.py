@@ -51,7 +51,7 @@ NO_ROOM = "the budget has no room for it beside finishing the leader"
 USUAL_RACE: tuple[Decision, ...] = (
     ("depth-6@1.7e-05", 0, 75, 0.1019, "pruned", "depth-6@1.5e-04 has a lower loss after as many updates"),
     ("depth-6@5.0e-05", 0, 75, 0.0869, "pruned", "depth-6@1.5e-04 has a lower loss after as many updates"),
-    ("depth-6@1.5e-04", 0, 75, 0.0687, "kept", "every other plan gets a rate between the default and this one"),
+    ("depth-6@1.5e-04", 0, 75, 0.0687, "kept", "the learning rate of every other plan follows from it"),
     ("full", None, 0, None, "skipped", NO_ROOM),
     ("norms", None, 0, None, "skipped", NO_ROOM),
     ("depth-2", None, 75, None, "failed", "its loss was no longer finite"),

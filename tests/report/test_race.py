@@ -73,6 +73,7 @@ def test_trials_of_one_plan_are_one_group() -> None:
     [
         ("depth-4", "depth-4", ""),
         ("depth-4@wise-0.75", "depth-4", "The chosen depth-4@wise-0.75 comes from the weights of depth-4."),
+        ("depth-6@rewound", "depth-4", "The chosen depth-6@rewound comes from the weights of depth-4."),
         ("probe-3", "", "The chosen probe-3 took no part in it."),
     ],
 )
@@ -83,6 +84,18 @@ def test_the_accent_is_on_the_weights_that_were_taken(chosen: str, accented: str
 
     assert {point["candidate"] for point in points if point["chosen"]} == {accented} - {""}
     assert said in figure.alt
+
+
+def test_blocks_that_were_put_back_are_told_and_not_drawn() -> None:
+    """They are rows of the table and a sentence; nobody trained them, so they are no points, nor counted as raced."""
+    worse = ("depth-6@rewound", None, 300, 0.0401, "pruned", "its loss is 0.0099 ± 0.0012 above that of depth-4")
+    good = ("depth-5@rewound", None, 300, 0.0300, "kept", "its loss is 0.0002 ± 0.0012 below that of depth-4")
+    figure, without = _drawn(raced((*USUAL_RACE, worse, good))), _drawn(raced(USUAL_RACE))
+
+    assert figure.data == without.data
+    assert [row.cells[0] for row in figure.table.rows[-2:]] == ["put back", "put back"]
+    assert "depth-6@rewound is worse, depth-5@rewound is as good." in figure.alt
+    assert figure.alt.startswith(without.alt.partition(" Skipped")[0])
 
 
 def test_the_words_tell_the_story() -> None:

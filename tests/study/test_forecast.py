@@ -20,7 +20,6 @@ from frostline.core.records.forecast import Forecast
 from frostline.core.study_folder import StudyFolder
 from frostline.report.forecast_text import print_forecast
 from frostline.study import prepare
-from frostline.train.allocation import spread
 from frostline.train.budgeted import Entrants, prices_of
 from frostline.train.forecast import forecast
 from frostline.train.race import Race
@@ -156,7 +155,8 @@ def test_the_race_is_priced_as_it_will_be(tmp_path: Path) -> None:
         assert made is not None
         expected = sum(entrants.price(id, made.rung_updates) for id in made.starters)
 
-    assert set(made.starters) >= set(spread(["full", "depth-1", "depth-2"], 4))
+    assert made.starters == ("full", "depth-1")
+    assert made.rewound_flops > 0
     assert made.updates == EPOCHS * race.updates_an_epoch == 4 * made.rung_updates
     assert made.rung_flops == pytest.approx(expected, rel=0.02)
     assert made.rate_flops is None
@@ -178,13 +178,14 @@ def test_a_race_goes_as_far_as_was_predicted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("budget", "ends"), [(0.2, False), (50.0, True)])
 def test_a_budget_ends_a_run_or_does_not(budget: float, ends: bool, tmp_path: Path) -> None:
-    """With plenty every leader is trained to its end and three rates are tried; with next to nothing none of that."""
+    """With plenty every leader is trained to its end and three rates are tried; with next to nothing neither."""
     made = predicted(ask("text", tmp_path, budget=budget, learning_rate=None), tmp_path / "before").budget
     assert made is not None
 
     assert all((ending.updates == made.updates) == ends for ending in made.endings)
-    assert made.rates == (3 if ends else 1)
-    assert made.endings[0].updates == (made.updates if ends else None)
+    assert made.rates == (3 if ends else 0)
+    # The first leg of the first candidate is trained whatever the budget: without it there is no answer.
+    assert made.endings[0].updates == (made.updates if ends else made.rung_updates)
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("text", {"budget": 1.0, "plans": "depths;probes"}), ("image", {})])

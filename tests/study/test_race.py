@@ -60,7 +60,8 @@ def test_the_winner_is_finished_and_the_others_are_paused_for_a_reason(raced: tu
     record = raced[0].record
     last = {standing.candidate: standing for standing in record.race}
 
-    assert last[record.choice.candidate].decision == "finished"
+    chosen = record.choice.candidate
+    assert last[chosen].decision == ("kept" if chosen.endswith("@rewound") else "finished")
     assert all(run.proof.holds for run in record.runs)
     assert {run.candidate for run in record.runs} <= set(last)
     paused = [run for run in record.runs if run.status == "paused"]
@@ -69,7 +70,7 @@ def test_the_winner_is_finished_and_the_others_are_paused_for_a_reason(raced: tu
 
 
 def test_learning_rates_are_tried_and_one_is_carried_over(raced: tuple[fl.StudyResult, int]) -> None:
-    """Three rates of one plan at rung 0; every other candidate gets the mean of the kept one and the default."""
+    """Three rates of one plan at rung 0; every other candidate of a factory's network gets the kept one."""
     record = raced[0].record
     tried = [standing for standing in record.race if standing.rung == 0]
     kept = next(standing.candidate for standing in tried if standing.decision == "kept")
@@ -78,7 +79,7 @@ def test_learning_rates_are_tried_and_one_is_carried_over(raced: tuple[fl.StudyR
     best = record.candidate(kept).learning_rate
     assert best is not None
     others = {c.learning_rate for c in record.candidates if "@" not in c.id}
-    assert list(others) == [pytest.approx((best * 1e-3) ** 0.5)]
+    assert others == {best}
 
 
 def test_a_learning_rate_that_was_given_is_not_searched(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_learning_rate_that_was_given_is_not_searched(tmp_path: Path) -> None:
     record = ask(tmp_path, learning_rate=2e-3, epochs=4).run().record
 
     assert {candidate.learning_rate for candidate in record.candidates} == {2e-3}
-    assert all("@" not in candidate.id for candidate in record.candidates)
+    assert all(standing.rung != 0 for standing in record.race)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
@@ -111,7 +112,7 @@ def test_the_report_and_the_document_tell_the_race(raced: tuple[fl.StudyResult, 
     assert "The race, decision by decision" in page
     assert "of one ordinary full fine-tune" in page
     assert "paused after" in page
-    assert document["study"]["race"][-1]["decision"] == "finished"
+    assert "finished" in {standing["decision"] for standing in document["study"]["race"]}
     assert not result.model().training
     assert all(not p.isnan().any() for p in result.model().state_dict().values() if torch.is_floating_point(p))
 

@@ -28,8 +28,11 @@ class Curves:
     spent: int = 0
     asked: list[tuple[str, int]] = field(default_factory=list)
 
-    def price(self, candidate: str, updates: int) -> int:
+    def price(self, candidate: str, updates: int, *, ends: bool = False) -> int:
         return max(0, updates - self.done.get(candidate, 0)) * self.costs[candidate]
+
+    def asking_price(self, candidate: str) -> int:
+        return 0
 
     def whole_price(self, candidate: str) -> int:
         return 8 * self.costs[candidate]
@@ -68,7 +71,7 @@ def test_a_plan_between_the_first_ones_is_found_by_refinement() -> None:
     curves = Curves(ALIKE | {"depth-2": 0.4, "depth-3": 0.3, "depth-4": 0.2}, COSTS)
     winner, _ = raced(curves, budget=2000)
 
-    assert [id for id, _ in curves.asked[:3]] == ["full", "depth-2", "depth-5"]
+    assert [id for id, _ in curves.asked[:3]] == ["full", "depth-5", "depth-2"]
     assert winner == "depth-4"
 
 
@@ -84,17 +87,58 @@ def test_of_equals_at_a_rung_the_one_that_trains_most_is_finished() -> None:
     assert all(id in first.reason for id in halving.tied)
 
 
-def test_a_plan_that_could_not_come_halfway_is_not_begun() -> None:
-    """After the learning rate is found little is left: full fine-tuning is skipped, the cheap plan comes to its end."""
+@pytest.mark.parametrize(("budget", "is_tried"), [(800, True), (520, False)])
+def test_learning_rates_are_tried_only_where_full_fine_tuning_can_still_come_halfway(
+    budget: int, is_tried: bool
+) -> None:
+    """With room for three trials and half of full fine-tuning they are made; with less nobody is trained, and why."""
     variants = {f"depth-4@{n}": 0.5 + n / 10 for n in range(3)}
     curves = Curves(ALIKE | variants, COSTS | dict.fromkeys(variants, 30))
-    halving = Halving(curves, ORDER, 8, 420)
-    started = halving.find_rate(list(variants))
-    halving.order = [started if id == "depth-4" and started else id for id in ORDER]
+    halving = Halving(curves, ORDER, 8, budget)
 
-    assert halving.run(started)[0] == "depth-4@0"
-    assert "full" not in curves.done
-    assert curves.done["depth-4@0"] == 8
+    assert (halving.find_rate(list(variants)) is not None) == is_tried
+    assert set(curves.done) == (set(variants) if is_tried else set())
+    assert is_tried or {s.decision for s in halving.standings} == {"skipped"}
+
+
+@pytest.mark.parametrize(("budget", "reached"), [(380, 3), (500, None)])
+def test_without_room_to_compare_full_fine_tuning_goes_straight(budget: int, reached: int | None) -> None:
+    """What is left is spent on one leg of one plan, and that is said; with room for a comparison there is one."""
+    curves = Curves(ALIKE, COSTS)
+    finished, halving = raced(curves, budget)
+
+    assert finished == "full"
+    assert (curves.asked == [("full", reached)]) == (reached is not None)
+    assert ("no room to compare" in halving.standings[-1].reason) == (reached is not None)
+
+
+def test_between_full_and_the_cheapest_nobody_is_tried_at_the_price_of_cutting_the_leader_short() -> None:
+    """Beside three quarters of full fine-tuning there is no room for a middle depth; with more budget there is."""
+    tight, wide = (Curves(ALIKE, COSTS) for _ in range(2))
+    raced(tight, budget=700)
+    raced(wide, budget=900)
+
+    assert "depth-2" not in tight.done
+    assert "depth-2" in wide.done
+
+
+class WithEndings(Curves):
+    """A run that ends costs 50 more than one that is paused."""
+
+    def price(self, candidate: str, updates: int, *, ends: bool = False) -> int:
+        further = super().price(candidate, updates)
+        return further + 50 if ends and further else further
+
+
+@given(budget=st.integers(300, 2000))
+def test_what_the_end_of_a_run_costs_is_within_the_budget(budget: int) -> None:
+    """The price of evaluating a finished run is not forgotten when it is decided how far it goes."""
+    curves = WithEndings(ALIKE, COSTS)
+    _, halving = raced(curves, budget)
+
+    finished = sum(standing.decision == "finished" for standing in halving.standings)
+    assert halving.spent_flops == curves.spent + 50 * finished
+    assert halving.spent_flops <= budget
 
 
 @given(

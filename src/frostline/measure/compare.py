@@ -289,6 +289,17 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     )
 
 
+def p_words(p: float | None) -> str:
+    """A p-value as in a sentence; small ones are named as small, never as zero.
+
+    >>> p_words(0.0412), p_words(1e-9), p_words(None)
+    ('p = 0.041', 'p < 0.001', 'p undefined')
+    """
+    if p is None:
+        return "p undefined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
 def difference_clause(comparison: Comparison, metric: str) -> str:
     """Whether two models differ in a metric and by how much, as it stands in a sentence.
 
@@ -317,7 +328,7 @@ def difference_clause(comparison: Comparison, metric: str) -> str:
     if difference.p is None:
         return said
     corrected = "" if difference.adjusted_p is None else f", {difference.adjusted_p:.3f} after Holm's correction"
-    said = f"{said} (p = {difference.p:.3f}{corrected})"
+    said = f"{said} ({p_words(difference.p)}{corrected})"
     if difference.p < LEVEL:
         return said
     more = "" if difference.needed is None else f"; about {difference.needed:,} examples would tell, {_GO_ON}"

@@ -48,6 +48,7 @@ def load_folder(
         head=head,
         source=f"{type(getattr(module, 'backbone', module)).__name__} from {Path(*folder.parts[-2:])}",
         learning_rate=LEARNING_RATE,
+        rate_from_practice=True,
         notes=(note,),
         **preprocessing,
     )

@@ -83,8 +83,8 @@ def _sweep(forecast: Forecast, console: Console) -> None:
 
 
 _START = (
-    "one pass over the train, stop and select splits, a second one over stop, learning rates of the head and the "
-    "gradients of a sample. Examining what can be replayed comes on top, and what that costs is unknown beforehand"
+    "one pass over the train, stop and select splits, learning rates of the head and the gradients of a sample. "
+    "Examining what can be replayed comes on top, and what that costs is unknown beforehand"
 )
 
 
@@ -95,7 +95,8 @@ def _budget(forecast: Forecast, budget: BudgetForecast, console: Console) -> Non
     parts = [("the start", forecast.start_flops)]
     if budget.rate_flops is not None:
         parts.append((f"trying {budget.rates} learning rates", budget.rate_flops))
-    parts.append((f"the first rung for the starters: {listed(budget.starters)}", budget.rung_flops))
+    parts.append((f"the first rung, as far as there is room: {listed(budget.starters)}", budget.rung_flops))
+    parts.append(("asking the winner again with its first blocks put back", budget.rewound_flops))
     parts += [("held back for what is not predicted", budget.held_back_flops), ("the budget", budget.budget_flops)]
     for name, price in parts:
         shares = (_ratio(price, forecast.full_flops), _share(price, budget.budget_flops))

@@ -180,7 +180,7 @@ def _score(study: StudyRecord, candidate: Candidate, axis: tuple[float, float]) 
         candidate=candidate.id,
         value=_value(study, run, estimate),
         interval=words.estimate_interval(metric, estimate),
-        cost=_cost(study, run),
+        cost="put back" if candidate.is_rewound else _cost(study, run),
         mark=mark_of(study, candidate.id),
         span=_span(estimate, axis),
     )

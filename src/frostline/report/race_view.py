@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from frostline.core.records import Standing, StudyRecord
+from frostline.core.records import REWOUND, Standing, StudyRecord
 from frostline.report import words
 from frostline.report.parts import Figure, Json, Mark, Row, Table
 
@@ -29,7 +29,7 @@ def race_figure(study: StudyRecord) -> Figure | None:
     Returns:
         The picture, its table the one of `race_table`; None when nobody was trained in a race.
     """
-    table, trained = race_table(study), [s for s in study.race if s.decision != "skipped"]
+    table, trained = race_table(study), [s for s in study.race if s.decision != "skipped" and not s.is_rewound]
     if table is None or not trained:
         return None
     chosen = _chosen_racer(study)
@@ -59,7 +59,8 @@ def race_table(study: StudyRecord) -> Table | None:
         align="llrrll",
         rows=tuple(_row(standing) for standing in study.race),
         note="Candidates are trained equally far and compared on the same examples; the half with the higher loss is "
-        "given up. Rung 0 looks for the learning rate. Losses before the last rung are those of unfinished runs.",
+        "given up. Rung 0 looks for the learning rate. Losses before the last rung are those of unfinished runs. A "
+        "network whose first blocks were put back to their pretrained weights was not trained again.",
     )
 
 
@@ -69,7 +70,8 @@ def race_sentence(study: StudyRecord) -> str:
     if not study.race or cost.budget_flops is None:
         return ""
     full = words.share(cost.search_flops, cost.full_finetune_flops)
-    allowed = words.share(cost.budget_flops, cost.full_finetune_flops)
+    # Both are rounded to whole operations: what was allowed is as round as it was asked for.
+    allowed = words.share(round(cost.budget_flops / (cost.full_finetune_flops or 1), 4), 1)
     last = _last_standings(study.race)
     begun = sum(standing.decision != "skipped" for standing in last.values())
     finished = sum(standing.decision == "finished" for standing in last.values())
@@ -105,7 +107,7 @@ def evidence_table(study: StudyRecord) -> Table | None:
 
 
 def _row(standing: Standing) -> Row:
-    elsewhere = _ELSEWHERE.get(standing.decision, "between rungs")
+    elsewhere = "put back" if standing.is_rewound else _ELSEWHERE.get(standing.decision, "between rungs")
     rung = {None: elsewhere, 0: "learning rate"}.get(standing.rung, f"{standing.rung}")
     loss = "" if standing.loss is None else f"{standing.loss:.4f}"
     cells = (rung, standing.candidate, f"{standing.updates:,}", loss, standing.decision, standing.reason)
@@ -167,6 +169,8 @@ def _labels(trained: Sequence[Standing], chosen: str) -> list[Json]:
 def _chosen_racer(study: StudyRecord) -> str:
     """The raced candidate whose weights were taken; empty when the chosen one took no part."""
     raced, chosen = {standing.candidate for standing in study.race}, study.choice.candidate
+    if REWOUND in chosen:
+        return next((standing.candidate for standing in study.race if standing.decision == "finished"), "")
     # Weights between the pretrained and the fine-tuned ones carry the name of the run they come from.
     return next((name for name in (chosen, chosen.rpartition("@wise-")[0]) if name in raced), "")
 
@@ -188,10 +192,16 @@ def _race_words(study: StudyRecord, chosen: str) -> str:
     begun = "One candidate raced" if total == 1 and told == "none" else beginning
     finished = [s for s in last.values() if s.decision == "finished"]
     ends = "; ".join(_finished_words(standing) for standing in finished) or "none was finished"
-    taken = f"{chosen} was chosen." if len(finished) > 1 and chosen else ""
-    return " ".join(
-        filter(None, (f"{begun}; {ends}.", taken, _chosen_words(study, chosen), _skipped_words(last.values())))
-    )
+    taken = f"{chosen} was chosen." if len(finished) > 1 and chosen == study.choice.candidate else ""
+    more = (_rewound_words(study.race), _chosen_words(study, chosen), _skipped_words(last.values()))
+    return " ".join(filter(None, (f"{begun}; {ends}.", taken, *more)))
+
+
+def _rewound_words(race: Iterable[Standing]) -> str:
+    """Which blocks can be put back unnoticed; empty when that was not asked."""
+    asked = {standing.candidate: standing.decision == "kept" for standing in race if standing.is_rewound}
+    told = (f"{id} is {'as good' if good else 'worse'}" for id, good in asked.items())
+    return f"With blocks put back to their pretrained weights: {', '.join(told)}." if asked else ""
 
 
 def _pruned_words(pruned: Sequence[Standing]) -> str:
@@ -248,9 +258,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _last_standings(race: Iterable[Standing]) -> dict[str, Standing]:
-    """What became of each candidate. One that was skipped at first and trained later was not skipped."""
+    """What became of each candidate that could train; one that was trained after all was not skipped."""
     last: dict[str, Standing] = {}
     for standing in race:
+        if standing.is_rewound:
+            continue
         if standing.decision != "skipped" or standing.candidate not in last:
             last[standing.candidate] = standing
     return last

@@ -43,8 +43,15 @@ DOUBT = 2.0
 class Runners(Protocol):
     """The candidates, and what can be asked of them."""
 
-    def price(self, candidate: str, updates: int) -> int:
-        """FLOPs of training it up to so many updates from where it is, and of asking it for the select split."""
+    def price(self, candidate: str, updates: int, *, ends: bool = False) -> int:
+        """FLOPs of training it up to so many updates from where it is, and of asking it for the select split.
+
+        Args:
+            ends: Whether its run ends there, which has a price of its own.
+        """
+
+    def asking_price(self, candidate: str) -> int:
+        """FLOPs of asking it for the select split."""
 
     def whole_price(self, candidate: str) -> int:
         """FLOPs of training it from its start to its end."""
@@ -83,9 +90,19 @@ class Halving:
     """Of the candidates that have not failed, where they are now."""
     _done: dict[str, int] = field(default_factory=dict)
 
-    def find_rate(self, variants: Sequence[str]) -> str | None:
-        """Train each variant of one plan up to the first rung; the one with the lowest loss, None when all failed."""
-        until = _rungs(self.updates)[0]
+    def find_rate(self, variants: Sequence[str], reach: float = RESERVE) -> str | None:
+        """Train each variant of one plan up to the first rung; the one with the lowest loss.
+
+        None when all failed, or when the plan that trains most could then no longer come far enough.
+
+        Args:
+            reach: How far that is, as a share of the updates.
+        """
+        until = rungs(self.updates)[0]
+        if not self._affords_comparing([self.order[0], *variants], until, reach):
+            for variant in variants:
+                self._tell(variant, "skipped", "the budget has no room to look for a learning rate")
+            return None
         for variant in variants:
             if self._affords(variant, until):
                 self._advance(variant, until)
@@ -97,21 +114,27 @@ class Halving:
             if variant != best:
                 self._tell(variant, "pruned", f"{best} has a lower loss after as many updates", 0)
                 del self._losses[variant]
-        self._tell(best, "kept", "every other plan gets a rate between the default and this one", rung=0)
+        self._tell(best, "kept", "the learning rate of every other plan follows from it", rung=0)
         return best
 
     def run(self, started: str | None = None) -> list[str]:
         """Race to the end. The candidates that were finished, the winner first; none when every one failed.
 
         Args:
-            started: A freeze depth that `find_rate` has trained already.
+            started: The freeze depth that full fine-tuning is compared with first, such as one that `find_rate` has
+                trained already; None: the one that trains least.
         """
         first = spread(self.order, STARTERS)
-        rung, *more = _rungs(self.updates)
+        rung, *more = rungs(self.updates)
+        ends = list(dict.fromkeys([first[0], started or first[-1]]))
+        if not self._affords_comparing(ends, rung):
+            return self._finish_straight(first[0])
         # What trains most goes first: it is rarely bad, and a deep freeze that learns nothing says nothing of it.
-        self._rung([*first[:-1], started or first[-1]], rung)
+        self._rung(ends, rung)
+        # Between the two, plans are not worth cutting the leader short for, unless there is nothing else to compare.
+        between = RESERVE if len(self._losses) < len(ends) else FAR
+        self._rung(first[1:-1], rung, between)
         extras = EXTRAS + STARTERS - len(first)
-        # Where there are enough depths to compare, more are not worth cutting the leader short for.
         reach = FAR if len(first) == STARTERS else RESERVE
         self._rung(self.extras[:extras], rung, reach)
         self._rung(self._neighbours(), rung, reach)
@@ -148,9 +171,18 @@ class Halving:
         """Whether everyone alive can be compared further, equally far, and the leader still be trained to its end."""
         if len(self._losses) < 2:
             return False
-        leader = self._leader()
-        further = sum(self.runners.price(candidate, until) for candidate in self._alive())
-        return self._has(further + self.runners.price(leader, self.updates) - self.runners.price(leader, until))
+        leader, price = self._leader(), self.runners.price
+        further = sum(price(candidate, until) for candidate in self._alive())
+        return self._has(further + price(leader, self.updates, ends=True) - price(leader, until))
+
+    def _affords_comparing(self, candidates: Sequence[str], until: int, reach: float = RESERVE) -> bool:
+        """Whether the first of them can come far enough when all of them are asked on the way."""
+        first, *others = candidates
+        if any(self._done.get(other, 0) >= until for other in others):
+            return True
+        asked = self.runners.asking_price(first) + sum(self.runners.price(other, until) for other in others)
+        wanted = max(until, round(reach * self.updates))
+        return self._has(asked + self.runners.price(first, wanted, ends=True))
 
     def _neighbours(self) -> list[str]:
         """Untried freeze depths halfway from the leader to the tried ones beside it."""
@@ -198,6 +230,16 @@ class Halving:
                 self._tell(chosen, "finished", f"{why}{short}")
         return finished
 
+    def _finish_straight(self, candidate: str) -> list[str]:
+        """Train one candidate, in one leg, as far as the budget goes: there is no room to compare it with others."""
+        last = max(self._furthest(candidate), rungs(self.updates)[0])
+        if not self._advance(candidate, last, last):
+            return []
+        short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
+        self._tell(candidate, "finished", f"the budget has no room to compare others with it{short}")
+        self.tied = [candidate]
+        return [candidate]
+
     def _to_be_finished(self, rest: Sequence[str]) -> tuple[str, list[str]]:
         """Of those that cannot be told from the leader the one that trains most: it has most still to learn.
 
@@ -219,7 +261,7 @@ class Halving:
     # ------------------------------------------------------------ what it knows
 
     def _advance(self, candidate: str, until: int, last: int | None = None) -> bool:
-        self.spent_flops += self.runners.price(candidate, until)
+        self.spent_flops += self.runners.price(candidate, until, ends=last is not None)
         losses = self.runners.advance(candidate, until, last or self.updates)
         self._done[candidate] = until
         if losses is None:
@@ -231,9 +273,9 @@ class Halving:
 
     def _furthest(self, candidate: str) -> int:
         """The most updates that the budget lets it reach."""
-        done = self._done[candidate]
+        done, price = self._done.get(candidate, 0), self.runners.price
         beyond = bisect_right(
-            range(done + 1, self.updates + 1), False, key=lambda n: not self._has(self.runners.price(candidate, n))
+            range(done + 1, self.updates + 1), False, key=lambda n: not self._has(price(candidate, n, ends=True))
         )
         return done + beyond
 
@@ -270,6 +312,11 @@ class Halving:
         gap, error = self._gap(leader, candidate)
         return gap <= errors * error
 
+    def tell(self, standing: Standing) -> None:
+        """Put a decision on record."""
+        self.standings.append(standing)
+        self.told(standing)
+
     def _tell(self, candidate: str, decision: str, reason: str, rung: int | None = None) -> None:
         standing = Standing.model_validate(
             {
@@ -281,17 +328,16 @@ class Halving:
                 "reason": reason,
             }
         )
-        self.standings.append(standing)
-        self.told(standing)
+        self.tell(standing)
 
 
-def _rungs(updates: int) -> list[int]:
+def rungs(updates: int) -> list[int]:
     """Updates after which half of the candidates are given up.
 
     The first is not earlier than a quarter of the run: while a fitted head and a rising learning rate jolt the
     backbone, the plans that train least, at the slowest rate, look best (`docs/log.md`).
 
-    >>> [_rungs(updates) for updates in (1, 2, 8, 100)]
+    >>> [rungs(updates) for updates in (1, 2, 8, 100)]
     [[1], [1], [2, 4], [25, 50]]
     """
     return sorted({-(-updates // 4), -(-updates // 2)})

@@ -13,9 +13,10 @@ from math import sqrt
 from frostline.core.progress import Progress
 from frostline.core.records import Run, Standing
 from frostline.plan.freeze_plan import FreezePlan
-from frostline.train.allocation import STARTERS, Halving, Losses, ordered, spread
+from frostline.train.allocation import FAR, RESERVE, STARTERS, Halving, Losses, ordered, spread
 from frostline.train.price import Prices
 from frostline.train.race import Race
+from frostline.train.rewind import REWINDING, asks_of, rewound_runs
 from frostline.train.scores import plan_score
 from frostline.train.start import Start
 from frostline.train.trainer import Leg
@@ -23,8 +24,8 @@ from frostline.train.trainer import Leg
 RATES = (1 / 3, 1.0, 3.0)
 """Learning rates that are tried, as multiples of the model's default."""
 
-HELD_BACK = 0.08
-"""Share of the budget that is not given out: verifying replay and the fit on the train split are not predicted."""
+HELD_BACK = 0.03
+"""Share of the budget that is not given out: verifying replay is not predicted."""
 
 
 WORTH_EXAMINING = 2000
@@ -43,6 +44,8 @@ class Raced:
     tied: tuple[str, ...]
     """Candidates within the paired noise of the leader when the winner was chosen, the winner among them."""
     standings: tuple[Standing, ...]
+    rewound: tuple[str, ...] = ()
+    """As good as the winner, with more of its first blocks put back to their pretrained weights."""
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Entrants:
     done: dict[str, int] = field(default_factory=dict)
     """Updates that the race has asked for."""
 
-    def price(self, candidate: str, updates: int) -> int:
+    def price(self, candidate: str, updates: int, *, ends: bool = False) -> int:
         return self.prices.leg_flops(
             self.race.plans[candidate],
             self.race.blocks,
@@ -70,7 +73,12 @@ class Entrants:
             updates,
             an_epoch=self.race.updates_an_epoch,
             replayed=self._is_replayed(candidate),
+            ends=ends,
         )
+
+    def asking_price(self, candidate: str) -> int:
+        plan, replayed = self.race.plans[candidate], self._is_replayed(candidate)
+        return self.prices.asking_flops(plan, self.race.blocks, replayed=replayed)
 
     def whole_price(self, candidate: str) -> int:
         plan, epochs = self.race.plans[candidate], self.race.recipe.epochs
@@ -93,15 +101,17 @@ class Entrants:
         return activations is not None and activations.replaying(candidate.partition("@")[0]) is not None
 
 
-def starters(plans: dict[str, FreezePlan], passes: int) -> tuple[str, ...]:
+def starters(plans: dict[str, FreezePlan], passes: int, budget: float) -> tuple[str, ...]:
     """Candidates of which it pays to find out what can be replayed, and to capture it in the first pass.
 
     Args:
         passes: Examples of the train split times epochs.
+        budget: In full fine-tunes: with one there is hardly room for a plan between full fine-tuning and the cheapest.
     """
     order = depths(plans)
     cheap = cheapest_first(plans, order)[:1]
-    return tuple(dict.fromkeys(cheap if passes < WORTH_EXAMINING else [*spread(order, STARTERS), *cheap]))
+    is_worth_more = budget > 1 and passes >= WORTH_EXAMINING
+    return tuple(dict.fromkeys([*spread(order, STARTERS), *cheap] if is_worth_more else cheap))
 
 
 def prices_of(race: Race, start: Start) -> Prices:
@@ -123,43 +133,76 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
     """
     entrants = Entrants(race, start, prices_of(race, start))
     updates = race.recipe.epochs * race.updates_an_epoch
+    order = depths(race.plans)
+    asks, set_aside_flops = rewinding(entrants.prices, len(order) - 1, budget_flops)
     halving = Halving(
         entrants,
-        depths(race.plans),
+        order,
         updates,
-        round((1 - HELD_BACK) * budget_flops),
+        round((1 - HELD_BACK) * budget_flops) - set_aside_flops,
         extras=_extras(race.plans, start),
         told=lambda standing: _tell(race.progress, standing, halving),
     )
     halving.spent_flops = start.flops + start.prepare_flops
     _tell_spent(race.progress, halving)
-    started = _find_rate(race, halving) if race.recipe.learning_rate is None else None
-    finished = halving.run(started)
-    return Raced(entrants.runs, tuple(finished), tuple(halving.tied), tuple(halving.standings))
+    cheap = next(iter(cheapest_first(race.plans, order)), None)
+    started = _find_rate(race, halving, cheap) if race.recipe.learning_rate is None and cheap else None
+    finished = halving.run(started or cheap)
+    tied, good = tuple(halving.tied), list[str]()
+    if finished and (deeper := _deeper(race.plans, order, finished[0])):
+        rewound, good = rewound_runs(race, entrants.runs[finished[0]], deeper, asks, halving.tell)
+        entrants.runs.update(rewound)
+    return Raced(entrants.runs, tuple(finished), tied, tuple(halving.standings), tuple(good))
 
 
-def _find_rate(race: Race, halving: Halving) -> str | None:
-    """The best variant of the cheapest plan that trains more than the head.
+def rewinding(prices: Prices, depths: int, budget_flops: int) -> tuple[int, int]:
+    """How often networks are asked whose first blocks were put back, and what is set aside for that, in FLOPs.
 
-    Every other plan gets the geometric mean of its rate and the model's default.
+    Args:
+        depths: Among which the deepest is looked for.
     """
-    order = [*halving.order]
-    cheap = cheapest_first(race.plans, order)
-    if not cheap:
-        return None
-    variants = []
+    of_one = round(prices.forward_flops * prices.select_share)
+    asks = min(asks_of(depths), int(REWINDING * budget_flops / of_one)) if depths > 0 and of_one else 0
+    return asks, asks * of_one
+
+
+def reach_of_rates(race: Race) -> float:
+    """Share of the updates that full fine-tuning must still be able to reach for learning rates to be tried.
+
+    A rate that practice has found is less worth looking for.
+    """
+    return FAR if race.model.rate_from_practice else RESERVE
+
+
+def _deeper(plans: dict[str, FreezePlan], order: Sequence[str], winner: str) -> list[str]:
+    """Freeze depths deeper than a winner's, the shallowest first; none where the winner is no freeze depth."""
+    plan = plans[winner]
+    if not _is_depth(plan):
+        return []
+    return [id for id in order if plans[id].freeze_depth > plan.freeze_depth]
+
+
+def _find_rate(race: Race, halving: Halving, cheap: str) -> str | None:
+    """The best variant of the cheapest plan that trains more than the head; None when there is no room to look for it.
+
+    Every other plan gets its rate where the default is no more than a beginning. Where practice has found the default
+    for full fine-tuning, as with transformers, it is the geometric mean of the two.
+    """
+    order, variants = [*halving.order], []
     for factor in RATES:
         rate = factor * race.model.learning_rate
-        variants.append(f"{cheap[0]}@{rate:.1e}")
-        race.plans[variants[-1]], race.rates[variants[-1]] = race.plans[cheap[0]], rate
-    best = halving.find_rate(variants)
+        variants.append(f"{cheap}@{rate:.1e}")
+        race.plans[variants[-1]], race.rates[variants[-1]] = race.plans[cheap], rate
+    best = halving.find_rate(variants, reach_of_rates(race))
     if best is None:
         return None
-    # Halfway: the trial knows the direction, but from a plan that trains little, which bears a higher rate than others.
-    carried = sqrt(race.rates[best] * race.model.learning_rate)
+    carried = race.rates[best]
+    if race.model.rate_from_practice:
+        # The trial knows the direction, but a transformer's last blocks bear a higher rate than all of it.
+        carried = sqrt(carried * race.model.learning_rate)
     race.rates.update(dict.fromkeys([*order, *halving.extras], carried))
     # It stands for its plan from now on.
-    halving.order = [best if candidate == cheap[0] else candidate for candidate in order]
+    halving.order = [best if candidate == cheap else candidate for candidate in order]
     return best
 
 

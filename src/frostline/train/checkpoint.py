@@ -6,7 +6,7 @@ the study's seed, the run and its number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import rmtree
 
@@ -30,7 +30,7 @@ def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {n: tensor.detach() for n, tensor in module.state_dict(keep_vars=True).items() if id(tensor) not in frozen}
 
 
-def load_trained(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_trained(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy saved tensors into the module, by name."""
     own = module.state_dict()
     with torch.no_grad():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from frostline.core.predictions import Predictions
 from frostline.core.records import Run
+from frostline.train.derived import Between
 from frostline.train.interpolate import SHARES
 from frostline.train.old_task import OldTask
 from frostline.train.race import Race
@@ -38,7 +39,7 @@ def turn_dial(race: Race, run: Run, old: OldTask) -> tuple[Dialled, ...]:
     labels = race.data.labels[race.data.rows["select"]]
     points = []
     for share in SHARES:
-        between = run if share == 1 else race.between(run, share)
+        between = run if share == 1 else race.derive(Between(run, share))
         answers = race.answers(between, "select")
         model = race.restore(between)
         points.append(

@@ -26,8 +26,8 @@ from frostline.plan.blocks import blocks as find_blocks
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.network import planned
 from frostline.plan.probe import called_on_copies, undisturbed
-from frostline.train.allocation import STARTERS, Halving, Losses, spread
-from frostline.train.budgeted import HELD_BACK, RATES, cheapest_first, depths
+from frostline.train.allocation import STARTERS, Halving, Losses, rungs, spread
+from frostline.train.budgeted import HELD_BACK, RATES, cheapest_first, depths, reach_of_rates, rewinding
 from frostline.train.evaluate import on_device
 from frostline.train.flops import FlopsMeter
 from frostline.train.head_rate import RATES as HEAD_RATES
@@ -35,6 +35,7 @@ from frostline.train.inputs import Rows
 from frostline.train.price import Prices
 from frostline.train.probes import features_by_depth
 from frostline.train.race import Race
+from frostline.train.scores import scored_examples
 from frostline.train.update import FEWEST, autocast_for
 
 _Traced = Mapping[int, Sequence[Block]]
@@ -190,10 +191,10 @@ def _timed(race: Race) -> tuple[float, float | None]:
 
 
 def _start_flops(race: Race, prices: Prices) -> int:
-    """One pass over train, stop and select; epoch 0; learning rates of the head; a sample's gradients."""
+    """One pass over train, stop and select; learning rates of the head; a sample's gradients."""
     train, head = len(race.data.rows["train"]), race.model.head
-    passes = 1 + 2 * prices.evaluated_share + prices.select_share
-    sampled = min(train, max(16, min(128, train // 8))) / train
+    passes = 1 + prices.evaluated_share + prices.select_share
+    sampled = scored_examples(train) / train
     examples = race.recipe.epochs * train * (3 + prices.evaluated_share) * _HEADS * len(HEAD_RATES)
     heads = 0.0 if head is None or head.bias is None else examples * 2 * head.weight.numel()
     return round(prices.forward_flops * (passes + sampled * prices.step_over_forward) + heads)
@@ -212,10 +213,8 @@ class _Imagined:
     an_epoch: int
     """Updates."""
     done: dict[str, int] = field(default_factory=dict)
-    first_rung: int = 0
-    """Updates up to it, once somebody has come so far."""
 
-    def price(self, candidate: str, updates: int) -> int:
+    def price(self, candidate: str, updates: int, *, ends: bool = False) -> int:
         id = _plan_of(candidate)
         return self.prices.leg_flops(
             self.race.plans[id],
@@ -224,7 +223,12 @@ class _Imagined:
             updates,
             an_epoch=self.an_epoch,
             replayed=_could_be_replayed(self.race, id),
+            ends=ends,
         )
+
+    def asking_price(self, candidate: str) -> int:
+        plan, replayed = self.race.plans[_plan_of(candidate)], _could_be_replayed(self.race, _plan_of(candidate))
+        return self.prices.asking_flops(plan, self.race.blocks, replayed=replayed)
 
     def whole_price(self, candidate: str) -> int:
         id = _plan_of(candidate)
@@ -232,7 +236,7 @@ class _Imagined:
         return self.race.recipe.epochs * an_epoch(replayed=_could_be_replayed(self.race, id))
 
     def advance(self, candidate: str, updates: int, last: int) -> Losses:
-        self.done[candidate], self.first_rung = updates, self.first_rung or updates
+        self.done[candidate] = updates
         return np.full(2, self.best_first.index(_plan_of(candidate)), dtype=np.float64)
 
 
@@ -241,29 +245,34 @@ def _budgeted(race: Race, prices: Prices, budget_flops: int, start_flops: int) -
     trained = {id: plan for id, plan in plans.items() if not plan.ends_after}
     order = depths(plans)
     cheap = next(iter(cheapest_first(plans, order)), None)
-    tried, endings, given_out = None if race.recipe.learning_rate else cheap, [], round((1 - HELD_BACK) * budget_flops)
+    tried, endings = None if race.recipe.learning_rate else cheap, []
+    held_back, (_, rewound_flops) = round(HELD_BACK * budget_flops), rewinding(prices, len(order) - 1, budget_flops)
+    given_out = budget_flops - held_back - rewound_flops
     *first, last = spread(order, STARTERS)
-    begins = tuple(dict.fromkeys([*first, tried or last]))
     for leader in dict.fromkeys((*first, last)):
         near = sorted(order, key=lambda id: abs(order.index(id) - order.index(leader)))
         extras = [id for id in trained if id not in order]
         runners = _Imagined(race, prices, [*near, *extras], race.updates_an_epoch)
         halving = Halving(runners, order, updates, given_out, extras=extras, spent_flops=start_flops)
-        started = halving.find_rate([f"{tried}@{factor:g}" for factor in RATES]) if tried else None
+        variants = [f"{tried}@{factor:g}" for factor in RATES]
+        started = halving.find_rate(variants, reach_of_rates(race)) if tried else None
         rates, rate_flops = len(runners.done), halving.spent_flops - start_flops
         halving.order = [started if started and id == tried else id for id in order]
-        reached = {_plan_of(id): runners.done[id] for id in halving.run(started)}.get(leader)
+        reached = {_plan_of(id): runners.done[id] for id in halving.run(started or cheap)}.get(leader)
         on_the_way = len({*map(_plan_of, runners.done)})
         endings.append(Ending(candidate=leader, plan=plans[leader].sentence, updates=reached, tried=on_the_way))
     runners.done.clear()
+    rung = rungs(updates)[0]
+    begins = tuple(dict.fromkeys(id for id in (order[0], cheap or last) if not (rates and id == tried)))
     return BudgetForecast(
         budget_flops=budget_flops,
-        held_back_flops=budget_flops - given_out,
-        rate_flops=rate_flops if tried else None,
+        held_back_flops=held_back,
+        rewound_flops=rewound_flops,
+        rate_flops=rate_flops if rates else None,
         rates=rates,
         starters=begins,
-        rung_flops=sum(runners.price(id, runners.first_rung) for id in begins if id != tried),
-        rung_updates=runners.first_rung,
+        rung_flops=sum(runners.price(id, rung) for id in begins),
+        rung_updates=rung,
         updates=updates,
         endings=tuple(endings),
     )

@@ -67,17 +67,29 @@ class Prices(Record):
         return self.forward_flops * self.evaluated_share * self._forward(plan, blocks, replayed)
 
     def leg_flops(
-        self, plan: FreezePlan, blocks: Sequence[Block], begun: int, updates: int, *, an_epoch: int, replayed: bool
+        self,
+        plan: FreezePlan,
+        blocks: Sequence[Block],
+        begun: int,
+        updates: int,
+        *,
+        an_epoch: int,
+        replayed: bool,
+        ends: bool = False,
     ) -> int:
         """Going on from some updates to others, every epoch that ends on the way evaluated, and asking at the end.
 
         Args:
             an_epoch: Updates of one epoch.
+            ends: The run ends there: an epoch that is cut short is evaluated as well, and so is a sample of the train
+                split as large as the stop split.
         """
         if updates <= begun:
             return 0
         trained = (updates - begun) / an_epoch * self.training_flops(plan, blocks, replayed=replayed)
-        evaluations = updates // an_epoch - begun // an_epoch
+        evaluations: float = updates // an_epoch - begun // an_epoch
+        if ends:
+            evaluations += (updates % an_epoch > 0) + min(1.0, 1 / (self.evaluated_share or 1.0))
         evaluated = evaluations * self.evaluating_flops(plan, blocks, replayed=replayed)
         return round(trained + evaluated + self.asking_flops(plan, blocks, replayed=replayed))
 

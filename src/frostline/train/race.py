@@ -24,10 +24,10 @@ from frostline.plan.freeze_plan import FreezePlan
 from frostline.plan.proof import Seal
 from frostline.train.activations import Activations
 from frostline.train.asking import Asking, Losses, Probabilities
-from frostline.train.checkpoint import Checkpoints
+from frostline.train.checkpoint import Checkpoints, load_trained
+from frostline.train.derived import Derived
 from frostline.train.evaluate import on_device
 from frostline.train.inputs import Inputs
-from frostline.train.interpolate import interpolated
 from frostline.train.loop import train_candidate
 from frostline.train.networks import Networks
 from frostline.train.recipe import Keeping, Recipe
@@ -75,8 +75,8 @@ class Race:
     confirming: bool = False
     """Whether candidates are trained again with another seed: their answers are kept apart."""
 
-    _shares: dict[str, tuple[Run, float]] = field(default_factory=dict)
-    """Of candidates whose weights lie between: the run, and how far towards it."""
+    _derived: dict[str, Derived] = field(default_factory=dict)
+    """Of candidates that come of another one's run without training."""
 
     _made: list[Networks] = field(default_factory=list)
     """One, once `start` has made it."""
@@ -189,9 +189,10 @@ class Race:
 
     def confirm(self, candidate: str, start: Start, seed: int) -> tuple[Run, Probabilities, int]:
         """Train a candidate whole with another seed: the run, its answers on the select split, and FLOPs in all."""
-        again = replace(self, seed=seed, confirming=True)
-        run = again.known_run(candidate) or again.train(candidate, start)
-        answers = again.answers(run, "select")
+        again, derived = replace(self, seed=seed, confirming=True, _derived={}), self._derived.get(candidate)
+        trained = candidate if derived is None else derived.source.candidate
+        run = again.known_run(trained) or again.train(trained, start)
+        answers = again.answers(run if derived is None else again.derive(replace(derived, source=run)), "select")
         asked = self.asking.flops(again._named(candidate), "select")
         return run, answers, run.train_flops + run.evaluate_flops + asked
 
@@ -296,22 +297,27 @@ class Race:
         """Spent on asking trained candidates for these splits, in this process or before; not those of other seeds."""
         return sum(self.asking.flops("%", split) - self.asking.flops("%-seed-%", split) for split in splits)
 
-    def between(self, run: Run, share: float) -> Run:
-        """A candidate of its own: so far from the pretrained to the fine-tuned weights of a run."""
-        id = f"{run.candidate}@wise-{share:g}"
-        self.plans[id] = self.plans[run.candidate]
-        self.rates[id] = self.rates.get(run.candidate) or self.recipe.learning_rate or self.model.learning_rate
-        self._shares[id] = run, share
-        ended = f"{share:.0%} of the way from the pretrained to the fine-tuned weights of {run.candidate}"
+    def derive(self, derived: Derived) -> Run:
+        """A candidate of its own that comes of a run without training, with a proof of what its plan freezes."""
+        id, source = derived.candidate, derived.source
+        self.plans[id], self._derived[id] = self.plans[derived.plan], derived
+        self.rates[id] = self.rates.get(source.candidate) or self.recipe.learning_rate or self.model.learning_rate
         free = dict.fromkeys(("train_flops", "evaluate_flops", "spared_train_flops", "spared_evaluate_flops"), 0)
-        return run.model_copy(update={"id": self.run_id(id), "candidate": id, "ended": ended, "seconds_s": 0.0, **free})
+        run = source.model_copy(update={"id": self.run_id(id), "candidate": id, "seconds_s": 0.0, **free})
+        seal = Seal.of(self.networks.begun(self.plans[id]).module)
+        return run.model_copy(update={"ended": derived.sentence, "proof": seal.compare(self.restore(run).module)})
+
+    def source_of(self, candidate: str) -> str:
+        """The candidate that was trained for it: itself, unless it comes of another one's run."""
+        derived = self._derived.get(candidate)
+        return candidate if derived is None else self.source_of(derived.source.candidate)
 
     def restore(self, run: Run) -> TaskModel:
         """The run's model, frozen by its plan, with its best weights."""
-        if run.candidate in self._shares:
-            source, share = self._shares[run.candidate]
-            model = self.restore(source)
-            model.module.load_state_dict(interpolated(self.beginning, model.module.state_dict(), share))
+        if (derived := self._derived.get(run.candidate)) is not None:
+            tuned = {name: t.clone() for name, t in self.restore(derived.source).module.state_dict().items()}
+            model = self.networks.begun(self.plans[run.candidate])
+            load_trained(model.module, derived.tensors(model.module, self.beginning, tuned))
             return model
         model, checkpoints = self.networks.begun(self.plans[run.candidate]), self.checkpoints(run.id)
         if not self.plans[run.candidate].ends_after:

@@ -53,6 +53,15 @@ class BlockScores(Record):
     """Measured FLOPs of forward and backward, in forward passes, with all that requires gradients; None without any."""
 
 
+def scored_examples(train: int) -> int:
+    """Examples of which the gradients are worth their price, of so many that are trained on.
+
+    >>> [scored_examples(train) for train in (8, 300, 3000)]
+    [8, 18, 128]
+    """
+    return min(train, max(16, min(128, train // 16)))
+
+
 def score_blocks(
     model: TaskModel,
     blocks: Sequence[Block],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from safetensors.torch import load_file, save
 from torch.nn import functional
@@ -31,8 +32,11 @@ from frostline.train.head_rate import best_rate, try_head_rates
 from frostline.train.inputs import Inputs
 from frostline.train.probes import Features, FittedLogistic, features_by_depth, fit_probe, head_weights, set_head
 from frostline.train.recipe import Recipe
-from frostline.train.scores import score_blocks
+from frostline.train.scores import score_blocks, scored_examples
 from frostline.train.start_head import fit_start_head
+
+_COMPARED = 8
+"""Examples that are answered by the network and by its head alone."""
 
 
 class Probed(Record):
@@ -120,8 +124,7 @@ class Beginning:
         head_fitted = self._fit_head(features)
         meter = FlopsMeter()
         head_rates = meter.measure(lambda: self._try_head_rates(features)) if head_fitted else ()
-        stop = self.data.rows["stop"]
-        begun = fit(predict(self.model, self.inputs, stop, meter), self.data.labels[stop])
+        begun = fit(self._first_answers(features, meter), labels["stop"])
         if begun.loss is None:
             raise ModelError(
                 f"{self.model.source} answers with numbers that are not finite before any training. "
@@ -134,7 +137,7 @@ class Beginning:
             self.data.labels,
             self.data.rows["train"],
             meter,
-            most=max(16, min(128, len(self.data.rows["train"]) // 8)),
+            most=scored_examples(len(self.data.rows["train"])),
         )
         start = Start(
             before=Epoch(epoch=0, stop_loss=begun.loss, stop_accuracy=begun.accuracy),
@@ -189,6 +192,23 @@ class Beginning:
                 step.advance()
         self._save_probes(probes)
         return probes, features, flops["train"], meter.total
+
+    def _first_answers(self, features: Mapping[str, Mapping[int, Features]], meter: FlopsMeter) -> NDArray[np.float64]:
+        """What the model answers on the stop split (N, C) before training.
+
+        Its features are known: where a few examples show that the head's answer is the network's, the head is enough.
+        """
+        stop, head, depths = self.data.rows["stop"], self.model.head, features["stop"]
+        last_NF = depths[max(depths)] if depths else None
+        if head is None or last_NF is None or last_NF.shape[1] != head.in_features:
+            return predict(self.model, self.inputs, stop, meter)
+        few = predict(self.model, self.inputs, stop[:_COMPARED], meter)
+        with torch.no_grad():
+            logits_NC = head(torch.from_numpy(last_NF).to(head.weight))
+        answers_NC: NDArray[np.float64] = functional.softmax(logits_NC.double(), dim=1).cpu().numpy()
+        if np.allclose(few, answers_NC[:_COMPARED], rtol=1e-3, atol=1e-5):
+            return answers_NC
+        return predict(self.model, self.inputs, stop, meter)
 
     def _save_probes(self, probes: Mapping[int, FittedLogistic]) -> None:
         """As weights and biases, of the depths at which the network may end."""

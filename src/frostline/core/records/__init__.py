@@ -10,6 +10,7 @@ from frostline.core.records.concluded import Finding, FloorResult, Verdict
 from frostline.core.records.forgotten import Confirmation, DialPoint, Drift, Forgetting
 from frostline.core.records.given import Audit, Block, DataSummary, Giveaway, Overlap, SplitSummary, Suspect
 from frostline.core.records.happened import (
+    REWOUND,
     Candidate,
     CheapScore,
     Choice,
@@ -45,6 +46,7 @@ from frostline.core.records.study import StudyRecord
 
 __all__ = [
     "EXIT_CODES",
+    "REWOUND",
     "Audit",
     "Block",
     "Calibration",

@@ -37,9 +37,11 @@ class BudgetForecast(Record):
 
     budget_flops: int
     held_back_flops: int
-    """Of it, for what is not predicted: verifying what is replayed, and the fit on the train split."""
+    """Of it, for what is not predicted: verifying what is replayed."""
+    rewound_flops: int
+    """Of it, for asking the winner again with its first blocks put back."""
     rate_flops: int | None
-    """Of trying learning rates; None when one was given, or no plan trains more than its head."""
+    """Of trying learning rates; None when one was given, no plan trains more than its head, or there is no room."""
     rates: int
     """Learning rates that the budget has room to try."""
     starters: tuple[str, ...]

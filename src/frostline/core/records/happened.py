@@ -7,6 +7,9 @@ from typing import Literal
 from frostline.core.records.base import Record
 from frostline.core.records.measured import Estimate, Measures
 
+REWOUND = "@rewound"
+"""Ends the id of a candidate whose first blocks were put back after training."""
+
 
 class Candidate(Record):
     """One freeze plan that is tried."""
@@ -25,6 +28,11 @@ class Candidate(Record):
     """Parameters inside the frozen blocks that train all the same."""
     ends_after: str = ""
     """Last block that runs, of a network that ends early with a fitted linear head; empty when all of them run."""
+
+    @property
+    def is_rewound(self) -> bool:
+        """Whether it is a finished run with its first blocks put back to their pretrained weights."""
+        return REWOUND in self.id
 
     @property
     def trainable_share(self) -> float:
@@ -189,6 +197,11 @@ class Standing(Record):
     """On the select split; None when it has none to show."""
     decision: Literal["kept", "pruned", "failed", "skipped", "finished"]
     reason: str
+
+    @property
+    def is_rewound(self) -> bool:
+        """See `Candidate.is_rewound`: asked after the race, and never trained."""
+        return REWOUND in self.candidate
 
 
 class Opening(Record):

@@ -10,6 +10,7 @@ from frostline.judge.checks.precision_kept_recall_lost import KEPT, LOST
 from frostline.judge.evidence import FEW, NOISE_P, Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, note, passed
 from frostline.judge.wording import NAMES, counted, estimate_text, listed, opened, points
+from frostline.measure.compare import p_words
 from frostline.measure.corrections import holm
 
 SLICE_P = 0.1
@@ -102,7 +103,7 @@ def _limits(rest: Difference) -> str:
     """How much less, from the least to the most, and the corrected p-value."""
     if rest.low is None or rest.high is None:
         return ""
-    p = "" if rest.adjusted_p is None else f"; p = {rest.adjusted_p:.3f}, corrected for the number of parts"
+    p = "" if rest.adjusted_p is None else f"; {p_words(rest.adjusted_p)}, corrected for the number of parts"
     return f" ({-100 * rest.high:.1f} to {-100 * rest.low:.1f}{p})"
 
 
@@ -114,7 +115,7 @@ def _beside_full(part: Slice, evidence: Evidence) -> str:
     difference = against.differences[_metric(evidence)]
     if difference.value is None or difference.p is None:
         return ""
-    by = f"{NAMES[_metric(evidence)]} {-100 * difference.value:+.1f} points, p = {difference.p:.3f}"
+    by = f"{NAMES[_metric(evidence)]} {-100 * difference.value:+.1f} points, {p_words(difference.p)}"
     better = difference.value < 0 and difference.p < NOISE_P
     return f" There {against.second} does {'better' if better else 'no better, beyond noise'} ({by})."
 

@@ -30,7 +30,7 @@ def overfit(evidence: Evidence) -> Answer:
 
 def _regularise(evidence: Evidence) -> str:
     chosen = evidence.chosen()
-    advice = "Add examples to the train split, train for fewer epochs or with more weight decay"
+    advice = "Add examples to the train split, train for fewer epochs"
     trainable = [block.name for block in evidence.needs_study().blocks if block.name not in chosen.frozen]
     if len(trainable) > 1:
         return f"{advice}, or freeze {trainable[0]!r} as well."

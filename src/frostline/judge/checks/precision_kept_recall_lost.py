@@ -7,6 +7,7 @@ from frostline.judge.advice import adapt
 from frostline.judge.evidence import NOISE_P, Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, passed
 from frostline.judge.wording import points
+from frostline.measure.compare import p_words
 from frostline.measure.corrections import holm
 
 KEPT = 0.03
@@ -26,7 +27,7 @@ def precision_kept_recall_lost(evidence: Evidence) -> Answer:
         return issue(
             f"What {reference.first} finds is as right as with {reference.second} (precision {points(precision.value)} "
             f"apart), but it finds less: recall of {evidence.asked_class} is {points(recall.value)} lower "
-            f"(p = {recall.p:.3f}). The frozen blocks know the old patterns and miss the new.",
+            f"({p_words(recall.p)}). The frozen blocks know the old patterns and miss the new.",
             adapt(evidence),
         )
     in_part = _lost_in_a_part(evidence)
@@ -55,7 +56,7 @@ def _lost_in_a_part(evidence: Evidence) -> Answer | None:
             return issue(
                 f"On the whole {comparison.first} keeps up with {comparison.second}, but in {part.name!r} "
                 f"({part.examples:,} examples, {part.in_training or 'none'} in training) it finds less: recall of "
-                f"{evidence.asked_class} is {points(recall)} lower (p = {p:.3f}, corrected for {len(known)} parts), "
+                f"{evidence.asked_class} is {points(recall)} lower ({p_words(p)}, corrected for {len(known)} parts), "
                 f"with precision {points(precision)} apart. The frozen blocks know the old patterns and miss the new.",
                 adapt(evidence),
             )

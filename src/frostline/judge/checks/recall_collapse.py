@@ -7,6 +7,7 @@ from frostline.judge.advice import adapt
 from frostline.judge.evidence import NOISE_P, Evidence, NotApplicable
 from frostline.judge.question import Answer, check, issue, passed
 from frostline.judge.wording import estimate_text, percent, points
+from frostline.measure.compare import p_words
 
 COLLAPSED = 0.20
 """A recall whose whole interval lies below this has collapsed, whatever it is compared with."""
@@ -33,7 +34,7 @@ def recall_collapse(evidence: Evidence) -> Answer:
         assert_value = difference.value or 0.0
         return issue(
             f"Recall fell sharply: {said}, {points(assert_value)} below {reference.second} on the same examples "
-            f"(p = {difference.p:.3f}).",
+            f"({p_words(difference.p)}).",
             adapt(evidence),
         )
     return passed(f"The model has {said}, no sharp fall against {reference.second}.")

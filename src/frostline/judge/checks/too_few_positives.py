@@ -19,7 +19,7 @@ def too_few_positives(evidence: Evidence) -> Answer:
     missing = listed(f"{FEW - count} more of {label!r}" for label, count in few.items())
     # The mean over several classes reads all examples, and its bound knows how few some classes have.
     return note(
-        f"There are only {found}; with fewer than {FEW} a recall cannot be judged.",
+        f"Only {found}: with fewer than {FEW} a recall cannot be judged.",
         f"Label at least {missing} in the split that judges.",
         withholds_ready=positive is not None,
     )
