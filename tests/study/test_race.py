@@ -14,6 +14,7 @@ from test_study import Counter, Stops, without_clock
 import frostline as fl
 from factories import write_messages
 from frostline.core.errors import PlanError
+from frostline.core.ledger import Ledger
 from frostline.judge.verdict import judge_study
 from frostline.report.html import render_html
 
@@ -100,6 +101,8 @@ def test_a_race_that_was_stopped_ends_with_the_same_result(
     resumed = ask(tmp_path, resume=True).run()
 
     assert resumed.record.race == raced[0].record.race
+    with Ledger.at(resumed.folder / "ledger.sqlite") as ledger:
+        assert tuple(ledger.decisions()) == resumed.record.race
     assert without_clock(resumed.record) == without_clock(raced[0].record)
 
 

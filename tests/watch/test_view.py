@@ -90,6 +90,20 @@ def test_a_finished_study(tmp_path: Path) -> None:
     assert watched.state()["report"] is True
 
 
+def test_a_race_that_runs_shows_what_was_decided(tmp_path: Path) -> None:
+    """Each decision stands on the page as soon as it falls, in order; nothing is shown before the first."""
+    record = raced(USUAL_RACE)
+    with working(tmp_path / "study") as ledger:
+        watched = Watched(tmp_path / "study")
+        before: Any = watched.state()
+        for number, standing in enumerate(record.race[:3]):
+            ledger.add_decision(number, standing)
+        state: Any = watched.state()
+
+    assert before["decisions"] == []
+    assert [one["reason"] for one in state["decisions"]] == [standing.reason for standing in record.race[:3]]
+
+
 def test_what_is_undefined_is_null(tmp_path: Path) -> None:
     """A loss that was not finite is null in the points and named in the table; the document is strict JSON."""
     with working(tmp_path / "study") as ledger:

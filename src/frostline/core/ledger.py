@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from frostline.core.errors import StudyError
-from frostline.core.records import Epoch, Opening, Run
+from frostline.core.records import Epoch, Opening, Run, Standing
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -82,6 +82,14 @@ class Ledger:
     def run(self, id: str) -> Run | None:
         row = self._connection.execute("SELECT record FROM runs WHERE run = ?", (id,)).fetchone()
         return None if row is None else Run.model_validate_json(row[0])
+
+    def add_decision(self, number: int, standing: Standing) -> None:
+        """Acknowledge a decision of the race, counted from 0. A study that goes on decides, and writes, the same."""
+        self.note(f"decision {number:06d}", standing.model_dump_json())
+
+    def decisions(self) -> list[Standing]:
+        rows = self._connection.execute("SELECT value FROM facts WHERE name LIKE 'decision %' ORDER BY name")
+        return [Standing.model_validate_json(record) for (record,) in rows]
 
     def add_opening(self, opening: Opening) -> None:
         self._insert("openings", (len(self.openings()) + 1, opening.model_dump_json()))

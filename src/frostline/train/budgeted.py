@@ -141,7 +141,7 @@ def race_within(race: Race, start: Start, budget_flops: int) -> Raced:
         updates,
         round((1 - HELD_BACK) * budget_flops) - set_aside_flops,
         extras=_extras(race.plans, start),
-        told=lambda standing: _tell(race.progress, standing, halving),
+        told=lambda standing: _tell(race, standing, halving),
     )
     halving.spent_flops = start.flops + start.prepare_flops
     _tell_spent(race.progress, halving)
@@ -227,9 +227,10 @@ def cheapest_first(plans: dict[str, FreezePlan], order: Sequence[str]) -> list[s
     return [id for id in reversed(order) if len(plans[id].blocks) - len(plans[id].frozen) > 1]
 
 
-def _tell(progress: Progress, standing: Standing, halving: Halving) -> None:
-    _tell_spent(progress, halving)
-    progress.decided(standing)
+def _tell(race: Race, standing: Standing, halving: Halving) -> None:
+    _tell_spent(race.progress, halving)
+    race.ledger.add_decision(len(halving.standings) - 1, standing)
+    race.progress.decided(standing)
 
 
 def _tell_spent(progress: Progress, halving: Halving) -> None:

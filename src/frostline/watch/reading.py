@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from frostline.core.errors import StudyError
 from frostline.core.ledger import Ledger
-from frostline.core.records import Epoch, Run, StudyRecord
+from frostline.core.records import Epoch, Run, Standing, StudyRecord
 from frostline.core.study_folder import StudyFolder, finished_record
 
 Activity = Literal["running", "stopped", "finished"]
@@ -33,6 +33,8 @@ class Seen:
     """Runs that were paused within an epoch at least once."""
     started: bool
     """Whether the pretrained model was probed: what comes before any training."""
+    decisions: tuple[Standing, ...]
+    """Of the race so far; empty when every candidate is trained to its end."""
     openings: int
     """Readings of the test labels."""
     record: StudyRecord | None
@@ -119,6 +121,7 @@ def _seen(connection: sqlite3.Connection) -> Seen:
         runs={run.id: run for run in runs},
         paused=frozenset(name.removeprefix("paused ") for name in paused),
         started=ledger.fact("start") is not None,
+        decisions=tuple(ledger.decisions()),
         openings=len(ledger.openings()),
         record=finished_record(ledger),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from frostline.core.records import Candidate, Epoch, Run, StudyRecord, Verdict
+from frostline.core.records import Candidate, Epoch, Run, Standing, StudyRecord, Verdict
 from frostline.core.settings import Settings
 from frostline.report import words
 from frostline.report.parts import Json
@@ -63,7 +63,8 @@ def state_of(
         "budget": _budget(settings),
         "runs": [_run(run, settings, seen, activity) for run in order],
         "points": [_point(run, epoch) for run in order for epoch in _epochs(run, seen)],
-        "decisions": [] if record is None else _decisions(record),
+        "raced": settings.budget != "all",
+        "decisions": [_decision(standing) for standing in (seen.decisions if record is None else record.race)],
         "chosen": None if record is None else _chosen(record),
         "verdict": None if verdict is None else {"name": verdict.verdict, "sentence": verdict.sentence},
         "report": report,
@@ -146,18 +147,15 @@ def _point(run: str, epoch: Epoch) -> dict[str, Json]:
     return {"run": run, "epoch": epoch.epoch, "loss": epoch.stop_loss, "accuracy": epoch.stop_accuracy}
 
 
-def _decisions(record: StudyRecord) -> list[Json]:
-    return [
-        {
-            "candidate": standing.candidate,
-            "rung": "" if standing.rung is None else str(standing.rung),
-            "updates": words.count(standing.updates),
-            "loss": "" if standing.loss is None else words.number(standing.loss),
-            "decision": standing.decision,
-            "reason": standing.reason,
-        }
-        for standing in record.race
-    ]
+def _decision(standing: Standing) -> dict[str, Json]:
+    return {
+        "candidate": standing.candidate,
+        "rung": "" if standing.rung is None else str(standing.rung),
+        "updates": words.count(standing.updates),
+        "loss": "" if standing.loss is None else words.number(standing.loss),
+        "decision": standing.decision,
+        "reason": standing.reason,
+    }
 
 
 def _chosen(record: StudyRecord) -> dict[str, Json]:

@@ -53,7 +53,7 @@
     ]))));
     show("decided", state.decisions.length > 0);
     show("undecided", state.decisions.length === 0);
-    if (state.activity === "finished") say("undecided", "There was no race: every candidate was trained to its end.");
+    if (!state.raced) say("undecided", "There is no race: every candidate is trained to its end.");
     at("decisions").replaceChildren(...state.decisions.map((one) => line(one.candidate, [
       element("td", one.rung), element("td", one.updates, "r"), element("td", one.loss, "r"),
       element("td", one.decision), element("td", one.reason),
