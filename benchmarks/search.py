@@ -49,7 +49,7 @@ from search_tasks import SHARED, search_tasks
 
 TASKS = (
     *("mammography", "nsl-kdd", "signs-20", "signs-inversion", "signs-permuted", "signs-noise", "signs-blur"),
-    *("spam", "trec", "signs-56"),
+    *("spam", "trec", "trec-1000", "signs-56"),
 )
 SHIFTED = ("signs-inversion", "signs-permuted", "signs-noise", "signs-blur")
 """Tasks on which single blocks are tried as well, since inputs or labels are not those of the pretraining."""

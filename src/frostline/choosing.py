@@ -12,7 +12,7 @@ from frostline.core.errors import StudyError
 from frostline.core.predictions import Predictions
 from frostline.core.records import Choice, Run
 from frostline.measure.choose import choose, chosen_among
-from frostline.measure.compare import compare
+from frostline.measure.compare import compare, metric_of
 from frostline.measure.measures import measure
 from frostline.train.asking import Probabilities
 from frostline.train.budgeted import Raced
@@ -39,7 +39,9 @@ def choice_of(race: Race, raced: Raced | None, select: Mapping[str, Predictions]
     if raced is None:
         return choose(select, costs, metric="f1", seed=race.seed)
     winner = raced.finished[0]
-    rivals = [*raced.finished, *raced.rewound]
+    # Putting blocks back saves no training: no F1 is given for it, as it is for a plan that costs less.
+    least = metric_of(select[winner], "f1") or 0.0
+    rivals = [*raced.finished, *(id for id in raced.rewound if (metric_of(select[id], "f1") or 0.0) >= least)]
     rivals += [id for id, plan in race.plans.items() if plan.ends_after and id in select]
     choice = choose({id: select[id] for id in rivals}, costs, metric="f1", seed=race.seed)
     if choice.candidate in raced.rewound:

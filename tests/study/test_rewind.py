@@ -17,13 +17,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import frostline as fl
-from builders import make_study
+from builders import BINARY, make_predictions, make_study, spam_counts
 from factories import write_messages
+from frostline.choosing import choice_of
 from frostline.core.ledger import Ledger
 from frostline.core.progress import Silent
 from frostline.core.records import Run, Standing
 from frostline.core.study_folder import StudyFolder
+from frostline.plan.freeze_plan import FreezePlan
 from frostline.study import prepare
+from frostline.train.budgeted import Raced
 from frostline.train.derived import Rewound
 from frostline.train.race import Race
 from frostline.train.rewind import rewound_runs
@@ -77,6 +80,33 @@ def test_no_more_is_asked_than_was_set_aside(unnoticed: int, asks: int) -> None:
 
     assert len(asked) <= asks
     assert all(int(id[len("depth-")]) <= unnoticed for id in good)
+
+
+@pytest.mark.parametrize(("more_missed", "chosen"), [(0, "depth-4@rewound"), (1, "full")])
+def test_no_f1_is_given_for_blocks_that_are_put_back(more_missed: int, chosen: str) -> None:
+    """As good on the select split, it is taken because less of it has to be kept; with one example fewer it is not."""
+    study = make_study()
+    frozen = {"full": frozenset[str](), "depth-4@rewound": frozenset(block.name for block in study.blocks[:4])}
+    plans = {id: FreezePlan(blocks=tuple(b.name for b in study.blocks), frozen=names) for id, names in frozen.items()}
+    race = SimpleNamespace(
+        plans=plans,
+        blocks=study.blocks,
+        seed=0,
+        source_of=lambda id: "full",
+        serving_flops=lambda: {"full": 100, "depth-4": 100},
+    )
+    standing = Standing(
+        candidate="full", rung=None, updates=9, loss=0.1, decision="finished", reason="no other is within the noise"
+    )
+    raced = Raced({}, ("full",), ("full",), (standing,), rewound=("depth-4@rewound",))
+    select = {
+        "full": make_predictions(BINARY, spam_counts(280, 20, 10, 710)),
+        "depth-4@rewound": make_predictions(BINARY, spam_counts(280 - more_missed, 20 + more_missed, 10, 710)),
+    }
+    choice = choice_of(cast(Race, race), raced, select, {"full": study.run_of("full")})
+
+    assert choice.candidate == chosen
+    assert ("put back to their pretrained weights" in choice.reason) == (chosen != "full")
 
 
 # ---------------------------------------------------------------- in a real study
