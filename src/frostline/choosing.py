@@ -7,17 +7,52 @@ among how many it fell.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from frostline.core.errors import StudyError
 from frostline.core.predictions import Predictions
 from frostline.core.records import Choice, Run
+from frostline.evidence import as_predictions
 from frostline.measure.choose import choose, chosen_among
 from frostline.measure.compare import compare, metric_of
 from frostline.measure.measures import measure
 from frostline.train.asking import Probabilities
 from frostline.train.budgeted import Raced
-from frostline.train.dial import Dialled
+from frostline.train.dial import Dialled, turn_dial
+from frostline.train.old_task import OldTask
 from frostline.train.race import Race
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Who was chosen, and among whom."""
+
+    choice: Choice
+    select: Mapping[str, Predictions]
+    """What every candidate answered on the select split."""
+    rivals: tuple[str, ...]
+    """The chosen and the runner-up, as far as they are trained."""
+    dial: tuple[Dialled, ...]
+    """Between the pretrained and the fine-tuned weights of the winner; empty without an old task."""
+
+    @property
+    def candidate(self) -> str:
+        return self.choice.candidate
+
+
+def choose_candidate(race: Race, raced: Raced | None, runs: dict[str, Run], old: OldTask | None) -> Chosen:
+    """Choose among the runs, and turn the dial of the winner where there is an old task.
+
+    Args:
+        runs: By candidate; the setting of the dial that was chosen is put among them.
+    """
+    labels = race.data.labels[race.data.rows["select"]]
+    select = as_predictions(race.data, select_answers(race, raced, runs), labels)
+    choice = choice_of(race, raced, select, runs)
+    rivals = rivals_of(choice, select)
+    dial = turn_dial(race, runs[choice.candidate], old) if old else ()
+    choice = corrected(dialled(choice, dial, select, runs, race.seed), select, len(runs) + len(dial))
+    return Chosen(choice=choice, select=select, rivals=rivals, dial=dial)
 
 
 def select_answers(race: Race, raced: Raced | None, runs: Mapping[str, Run]) -> dict[str, Probabilities]:

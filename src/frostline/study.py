@@ -8,52 +8,42 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from frostline.choosing import choice_of, corrected, dialled, rivals_of, select_answers
-from frostline.core.environment import environment
+from frostline.choosing import choose_candidate
 from frostline.core.errors import ModelError
 from frostline.core.ledger import Ledger
 from frostline.core.progress import Progress, Silent
-from frostline.core.records import DataSummary, Overlap, StudyRecord
+from frostline.core.records import Run, StudyRecord
 from frostline.core.records.forecast import Forecast
 from frostline.core.settings import Settings
 from frostline.core.study_folder import StudyFolder, finished_record, keep_record
 from frostline.data.sources import load_data
 from frostline.data.splits import SplitShares
 from frostline.evidence import (
-    as_predictions,
-    candidate_record,
-    cheap_scores,
     confirmations,
-    dial_points,
-    equally_far,
     foretold,
     forgotten_by,
-    probe_records,
-    results,
 )
-from frostline.finals import comparisons, finalists_of, play_finals
+from frostline.finals import finalists_of, play_finals
 from frostline.judge.asked import judge_as_asked
 from frostline.judge.check import read_floors
 from frostline.judge.ignored import parse_ignored
 from frostline.measure.threshold import parse_aim
 from frostline.models.sources import model_of
-from frostline.patterns import drift_of, find_patterns, select_slices_of, slices_of
+from frostline.patterns import drift_of, find_patterns
 from frostline.plan import propose
 from frostline.plan.blocks import blocks as find_blocks
+from frostline.recording import Happened, record_of
 from frostline.report.words import flops
 from frostline.report.write import write_report
 from frostline.result import StudyResult
 from frostline.train.augment import parse_augment
 from frostline.train.baselines import fit_baselines
-from frostline.train.budgeted import prices_of, race_within, starters
+from frostline.train.budgeted import Raced, prices_of, race_within, starters
 from frostline.train.checkpoint import delete_checkpoints, save_chosen
-from frostline.train.cost import study_cost
 from frostline.train.device import pick_device
-from frostline.train.dial import dial_flops, turn_dial
+from frostline.train.dial import dial_flops
 from frostline.train.evaluate import on_device
 from frostline.train.forecast import forecast
 from frostline.train.in_step import train_in_step
@@ -66,90 +56,65 @@ from frostline.train.start import Start
 
 def _run(settings: Settings, folder: StudyFolder, ledger: Ledger, progress: Progress) -> StudyRecord:
     """The main job. Whatever the ledger holds already is not done again."""
-    began = time.perf_counter()
+    began_s = time.perf_counter()
     old = _old_task(settings, progress)
     race, notes = prepare(settings, folder, ledger, progress)
-    earlier_s = race.seconds_already_trained()
+    began_s -= race.seconds_already_trained()
     start = race.start()
     _say_all(progress, foretold(race, start))
     budget = None if settings.budget == "all" else _budget_flops(race, start, settings.budget)
-    raced = None if budget is None else race_within(race, start, budget - (dial_flops(race, start) if old else 0))
-    if race.in_step:
-        train_in_step(race, start)
-    runs = race.train_all(start) if raced is None else raced.runs | race.ended_early(start)
+    raced, runs = _train(race, start, budget, reserved_flops=dial_flops(race, start) if old else 0)
 
     # Choosing: the select split, and nothing of the test split.
-    select_labels = race.data.labels[race.data.rows["select"]]
-    select = as_predictions(race.data, select_answers(race, raced, runs), select_labels)
-    choice = choice_of(race, raced, select, runs)
-    rivals = rivals_of(choice, select)
-    dial = turn_dial(race, runs[choice.candidate], old) if old else ()
-    choice = corrected(dialled(choice, dial, select, runs, settings.seed), select, len(runs) + len(dial))
-    chosen = choice.candidate
-    progress.say(f"chosen: {race.plans[chosen].sentence}. {choice.reason}")
+    chosen = choose_candidate(race, raced, runs, old)
+    progress.say(f"chosen: {race.plans[chosen.candidate].sentence}. {chosen.choice.reason}")
 
     # The finals: whoever is judged has answered before the labels are read, once.
-    finalists = finalists_of(chosen, rivals, runs)
+    finalists = finalists_of(chosen.candidate, chosen.rivals, runs)
     before = old.answers() if old else None
     forgotten = forgotten_by(race, runs, finalists, old, before)
     moved, moved_flops = ({}, 0) if old else drift_of(race, runs, finalists, settings)
-    confirmed = confirmations(race, start, rivals, settings.seeds)
-    baselines = fit_baselines(race.data)
-    patterns = find_patterns(race, start)
-    finals = play_finals(race, finalists, runs, baselines, select, settings.aim)
-
-    save_chosen(folder.chosen_weights, race.restore(runs[chosen]).module)
-    sentences = {b.name: b.sentence for b in baselines}
-    probes, losses = probe_records(race, start, select_labels), equally_far(raced, select, race.plans)
-    seen_before = (
-        race.data.overlap_test if patterns.seen_before is None else race.data.overlap_test | patterns.seen_before
-    )
-    clean = ~seen_before
-    full = runs[finals.reference] if finals.reference and budget is None else None
-    return StudyRecord(
-        name=folder.path.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=f"frostline search {folder.settings} --out {folder.path}-again",
-        settings=_plain(settings),
-        model=race.model.source,
-        data=_audited(race.data.summary, patterns.overlaps, (*notes, *_start_note(start))),
-        blocks=tuple(race.blocks),
-        candidates=tuple(candidate_record(race, id) for id in race.plans if id in runs),
-        runs=tuple(runs.values()),
-        select=results(race, finals.select, "select", sentences, scored=(chosen,)),
-        probes=probes,
-        head_rates=start.head_rates,
-        evidence=cheap_scores(race, start, probes, losses, full),
-        race=() if raced is None else raced.standings,
-        choice=choice,
-        reference=finals.reference,
-        test=results(race, finals.test, "test", sentences, scored=finals.finalists),
-        test_without_overlap=()
-        if clean.all()
-        else results(race, {name: p.take(clean) for name, p in finals.test.items()}, "test without overlap", sentences),
-        comparisons=comparisons(choice, finals, margin=settings.margin, seed=settings.seed),
-        forgetting=forgotten,
-        dial=dial_points(dial, before, settings.seed),
-        drift=moved,
-        confirmations=confirmed,
-        slices=slices_of(finals, patterns.parts, seed=settings.seed),
-        slices_from=patterns.parts.words if patterns.parts else "",
-        select_slices=select_slices_of(select, patterns.parts),
-        thresholds=dict(finals.thresholds),
-        openings=tuple(ledger.openings()),
-        earlier_openings=finals.earlier,
-        cost=study_cost(
-            race,
-            start,
-            runs,
-            time.perf_counter() - began + earlier_s,
-            budget,
+    confirmed = confirmations(race, start, chosen.rivals, settings.seeds)
+    baselines, patterns = fit_baselines(race.data), find_patterns(race, start)
+    finals = play_finals(race, finalists, runs, baselines, chosen.select, settings.aim)
+    save_chosen(folder.chosen_weights, race.restore(runs[chosen.candidate]).module)
+    return record_of(
+        Happened(
+            settings=settings,
+            race=race,
+            start=start,
+            notes=notes,
+            budget_flops=budget,
+            raced=raced,
+            runs=runs,
+            chosen=chosen,
+            baselines=baselines,
+            patterns=patterns,
+            finals=finals,
+            before=before,
+            forgotten=forgotten,
+            moved=moved,
             old_flops=old.meter.total if old else moved_flops,
-            confirm_flops=sum(confirmation.flops for confirmation in confirmed),
-        ),
-        replay=race.activations.summary(runs) if race.activations else None,
-        environment=environment(str(next(race.model.module.parameters()).device)),
+            confirmed=confirmed,
+            began_s=began_s,
+        )
     )
+
+
+def _train(
+    race: Race, start: Start, budget_flops: int | None, *, reserved_flops: int
+) -> tuple[Raced | None, dict[str, Run]]:
+    """Every candidate's run: of a race within a budget, or each to its end.
+
+    Args:
+        reserved_flops: Of the budget, for what comes after the race.
+    """
+    if budget_flops is not None:
+        raced = race_within(race, start, budget_flops - reserved_flops)
+        return raced, raced.runs | race.ended_early(start)
+    if race.in_step:
+        train_in_step(race, start)
+    return None, race.train_all(start)
 
 
 def prepare(
@@ -246,24 +211,6 @@ def _refuse_unreadable(settings: Settings) -> None:
     parse_ignored(settings.ignore)
     if settings.aim is not None:
         parse_aim(settings.aim)
-
-
-def _audited(summary: DataSummary, overlaps: tuple[Overlap, ...], notes: tuple[str, ...]) -> DataSummary:
-    """What is known of the data at the end: what was guessed on the way, and what the pretrained features showed."""
-    audit = summary.audit.model_copy(update={"overlaps": (*summary.audit.overlaps, *overlaps)})
-    return summary.model_copy(update={"notes": (*summary.notes, *notes), "audit": audit})
-
-
-def _start_note(start: Start) -> tuple[str, ...]:
-    if not start.head_fitted:
-        return ()
-    return ("Every candidate starts from the same head: a linear probe on the pretrained features, tempered.",)
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    """The settings as one line each."""
-    values = settings.model_dump(mode="json")
-    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _say_all(progress: Progress, notes: Iterable[str]) -> None:
