@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from frostline.core.records import StudyRecord, Verdict
+from frostline.report.glossary import GLOSSARY, MEANINGS
 from frostline.report.view import build_view
 
-_CHARTS = ("templates/charts.js", "templates/race.js", "templates/live.js")
-"""Ours, one script of three files."""
+_CHARTS = ("templates/charts.js", "templates/race.js", "templates/live.js", "templates/zoom.js")
+"""Ours, one script of four files."""
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", _CHARTS)
 """In the order they build on each other."""
 
@@ -72,7 +73,7 @@ def _policy(scripts: tuple[str, ...], asks_back: bool) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("frostline.report"),
         autoescape=True,
         finalize=_keep_units,
@@ -80,6 +81,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals.update(glossary=GLOSSARY, meanings=MEANINGS)
+    return made
 
 
 def _keep_units(value: object) -> object:
