@@ -225,9 +225,7 @@ class Halving:
             if self._advance(chosen, last, last):
                 self.tied = self.tied if finished else tied
                 finished.append(chosen)
-                why = _why(tied)
-                short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
-                self._tell(chosen, "finished", f"{why}{short}")
+                self._tell_finished(chosen, _why(tied))
         return finished
 
     def _finish_straight(self, candidate: str) -> list[str]:
@@ -235,8 +233,7 @@ class Halving:
         last = max(self._furthest(candidate), rungs(self.updates)[0])
         if not self._advance(candidate, last, last):
             return []
-        short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
-        self._tell(candidate, "finished", f"the budget has no room to compare others with it{short}")
+        self._tell_finished(candidate, "the budget has no room to compare others with it")
         self.tied = [candidate]
         return [candidate]
 
@@ -305,12 +302,16 @@ class Halving:
 
     def _gap(self, leader: str, candidate: str) -> tuple[float, float]:
         """Mean paired difference of the losses and its standard error."""
-        difference_N = self._losses[candidate] - self._losses[leader]
-        return float(difference_N.mean()), float(difference_N.std(ddof=1) / np.sqrt(len(difference_N)))
+        return paired_gap(self._losses[candidate], self._losses[leader])
 
     def _is_tied(self, leader: str, candidate: str, errors: float) -> bool:
         gap, error = self._gap(leader, candidate)
         return gap <= errors * error
+
+    def _tell_finished(self, candidate: str, why: str) -> None:
+        last = self._done[candidate]
+        short = f"; the budget ended after {last} of {self.updates} updates" if last < self.updates else ""
+        self._tell(candidate, "finished", f"{why}{short}")
 
     def tell(self, standing: Standing) -> None:
         """Put a decision on record."""
@@ -329,6 +330,16 @@ class Halving:
             }
         )
         self.tell(standing)
+
+
+def paired_gap(losses_N: Losses, of_leader_N: Losses) -> tuple[float, float]:
+    """Mean paired difference to the leader's losses on the same examples, and its standard error.
+
+    >>> paired_gap(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
+    (2.0, 1.0)
+    """
+    difference_N = losses_N - of_leader_N
+    return float(difference_N.mean()), float(difference_N.std(ddof=1) / np.sqrt(len(difference_N)))
 
 
 def rungs(updates: int) -> list[int]:

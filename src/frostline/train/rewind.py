@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, log2
 
-import numpy as np
-from numpy.typing import NDArray
-
 from frostline.core.records import Run, Standing
+from frostline.train.allocation import Losses, paired_gap
 from frostline.train.derived import Rewound
 from frostline.train.race import Race
 
@@ -72,21 +70,13 @@ def rewound_runs(
     return runs, good
 
 
-def _is_as_good(losses_N: NDArray[np.float64], tuned_N: NDArray[np.float64]) -> bool:
-    gap, error = _gap(losses_N, tuned_N)
+def _is_as_good(losses_N: Losses, tuned_N: Losses) -> bool:
+    gap, error = paired_gap(losses_N, tuned_N)
     return gap <= max(error, MATTERS * float(tuned_N.mean()))
 
 
-def _gap(losses_N: NDArray[np.float64], tuned_N: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean paired difference and its standard error."""
-    difference_N = losses_N - tuned_N
-    return float(difference_N.mean()), float(difference_N.std(ddof=1) / np.sqrt(len(difference_N)))
-
-
-def _standing(
-    run: Run, winner: Run, losses_N: NDArray[np.float64], tuned_N: NDArray[np.float64], is_good: bool
-) -> Standing:
-    gap, error = _gap(losses_N, tuned_N)
+def _standing(run: Run, winner: Run, losses_N: Losses, tuned_N: Losses, is_good: bool) -> Standing:
+    gap, error = paired_gap(losses_N, tuned_N)
     where = f"{abs(gap):.4f} ± {error:.4f} {'above' if gap > 0 else 'below'} that of {winner.candidate}"
     return Standing(
         candidate=run.candidate,
