@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from frostline.core.errors import StudyError
 from frostline.core.predictions import Predictions
-from frostline.core.records import Choice, Run
+from frostline.core.records import REWOUND, Choice, Run
 from frostline.evidence import as_predictions
 from frostline.measure.choose import choose, chosen_among
 from frostline.measure.compare import compare, metric_of
@@ -104,8 +104,10 @@ def _costs(race: Race, candidate: str, runs: Mapping[str, Run]) -> tuple[int, in
 def rivals_of(choice: Choice, select: Mapping[str, Predictions]) -> tuple[str, ...]:
     """The chosen and the runner-up, as far as they are trained: who is confirmed with other seeds."""
     losses = {id: measure(predictions, "select").loss for id, predictions in select.items()}
-    others = sorted((id for id in losses if id != choice.candidate), key=lambda id: (id not in choice.tied, losses[id]))
-    return tuple(id for id in (choice.candidate, *others) if not id.startswith("probe-"))[:2]
+    # A run whose blocks were put back in vain is no other candidate than the run itself.
+    others = [id for id in losses if id != choice.candidate and REWOUND not in id and not id.startswith("probe-")]
+    ranked = sorted(others, key=lambda id: (id not in choice.tied, losses[id]))
+    return tuple(id for id in (choice.candidate, *ranked) if not id.startswith("probe-"))[:2]
 
 
 def dialled(

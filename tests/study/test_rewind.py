@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 import frostline as fl
 from builders import BINARY, make_predictions, make_study, spam_counts
 from factories import write_messages
-from frostline.choosing import choice_of
+from frostline.choosing import choice_of, rivals_of
 from frostline.core.ledger import Ledger
 from frostline.core.progress import Silent
-from frostline.core.records import Run, Standing
+from frostline.core.records import Choice, Run, Standing
 from frostline.core.study_folder import StudyFolder
 from frostline.plan.freeze_plan import FreezePlan
 from frostline.study import prepare
@@ -107,6 +107,21 @@ def test_no_f1_is_given_for_blocks_that_are_put_back(more_missed: int, chosen: s
 
     assert choice.candidate == chosen
     assert ("put back to their pretrained weights" in choice.reason) == (chosen != "full")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rivals"), [("full", ("full", "depth-4")), ("depth-4@rewound", ("depth-4@rewound", "full"))]
+)
+def test_what_was_put_back_in_vain_is_no_rival(chosen: str, rivals: tuple[str, ...]) -> None:
+    """The runner-up is another candidate that trained, though the winner with blocks put back has a lower loss."""
+    select = {
+        "full": make_predictions(BINARY, spam_counts(280, 20, 10, 710)),
+        "depth-4@rewound": make_predictions(BINARY, spam_counts(279, 21, 10, 710)),
+        "depth-4": make_predictions(BINARY, spam_counts(200, 100, 60, 660)),
+    }
+    choice = Choice(candidate=chosen, best=chosen, tied=(chosen,), metric="f1", reason="")
+
+    assert rivals_of(choice, select) == rivals
 
 
 # ---------------------------------------------------------------- in a real study
